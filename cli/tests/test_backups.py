@@ -132,7 +132,7 @@ def test_a_backup_ends_after_its_days_whether_or_not_a_new_one_can_be_made(
     """Erased persons' data end in time. Out: `end_old`, or its place before the saving."""
     do("save", "graph")
     (old,) = do("list", "graph")
-    server.now += timedelta(days=13, hours=23)
+    server.now += timedelta(days=12, hours=22)
     do("save", "graph")
     assert old in do("list", "graph")
     server.now += timedelta(hours=2)
@@ -143,6 +143,20 @@ def test_a_backup_ends_after_its_days_whether_or_not_a_new_one_can_be_made(
         with pytest.raises(BackupError):
             do("save", "graph")
     assert old not in do("list", "graph")
+
+
+def test_no_backup_is_older_than_its_days_between_runs_that_start_late(tmp_path: Path) -> None:
+    """Out: NEXT_RUN. A run that starts a second earlier in its minute than the one of 14 days ago would leave it."""
+    backups = Backups(Blobs(str(tmp_path)), "objects")
+    late_seconds = (0, 2, 0, 3600, 1, 59, 3600, 0)
+    for day in range(40):
+        now = NOW + timedelta(days=day, seconds=late_seconds[day % len(late_seconds)])
+        for stamp in backups.stamps():
+            made = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            assert now - made <= timedelta(days=14)
+        backups.end_old(now, 14)
+        backups.complete(now.strftime("%Y%m%dT%H%M%SZ"), {})
+        assert len(backups.stamps()) >= min(day + 1, 12)
 
 
 def test_blobs_come_back_where_they_are_missing_and_newer_ones_stay(
@@ -168,6 +182,59 @@ def test_erasures_and_undos_are_saved_alone(tmp_path: Path, do: Any) -> None:
     Blobs(str(tmp_path / "blobs")).delete("")
     do("restore", "erasures")
     assert read(tmp_path / "blobs") == {"erasures/h": "one", "undos/j": "two"}
+
+
+def test_a_store_that_lost_notes_does_not_become_the_newest_backup_of_them(
+    tmp_path: Path, server: Server, do: Any
+) -> None:
+    """Out: `check_notes`: a restore would take an empty backup, and a replay would erase nobody."""
+    blobs = put(tmp_path / "blobs", erasures__h="one", erasures__g="two", undos__j="three")
+    do("save", "erasures")
+    (whole,) = do("list", "erasures")
+    blobs.delete("")
+    for lost in ({}, {"erasures__h": "one"}, {"erasures__new": "four"}):
+        put(tmp_path / "blobs", **lost)
+        server.now += timedelta(hours=1)
+        with pytest.raises(BackupError, match=f"notes of {whole} are not in the blob store"):
+            do("save", "erasures")
+    do("restore", "erasures")
+    assert read(tmp_path / "blobs") == {
+        "erasures/h": "one",
+        "erasures/g": "two",
+        "erasures/new": "four",
+        "undos/j": "three",
+    }
+    server.now += timedelta(hours=1)
+    do("save", "erasures")
+    # A person who is admitted again has no note any more.
+    blobs.delete("erasures/h")
+    server.now += timedelta(hours=1)
+    do("save", "erasures", "--with-fewer-notes")
+    server.now += timedelta(hours=1)
+    do("save", "erasures")
+
+
+@pytest.mark.parametrize(
+    ("kept", "blobs", "overlap"),
+    [
+        ("a", "a", True),
+        ("a/kept", "a", True),
+        ("a", "a/blobs/", True),
+        ("a-kept", "a", False),
+        ("kept/a", "a", False),
+    ],
+)
+def test_backups_and_blobs_are_not_below_each_other(
+    tmp_path: Path, do: Any, kept: str, blobs: str, overlap: bool
+) -> None:
+    """Out: `overlaps` in `run`: each backup would hold all backups before it."""
+    put(tmp_path / blobs, jobs__a="rows")
+    urls = ("--to", f"file://{tmp_path}/{kept}", "--blobs", f"{tmp_path}/{blobs}")
+    if overlap:
+        with pytest.raises(BackupError, match="below each other"):
+            do("save", "objects", *urls)
+    else:
+        assert len(do("save", "objects", *urls)) == 1
 
 
 def test_complete_is_written_last(tmp_path: Path, do: Any, monkeypatch: Any) -> None:

@@ -15,7 +15,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -32,10 +32,16 @@ STAMP_FORMAT = "%Y%m%dT%H%M%SZ"
 COMPLETE = "complete.json"
 PART_BYTES = 1 << 20
 LOOK_SECONDS = 2.0
+# A run of each day may start up to an hour late (startingDeadlineSeconds in the chart).
+NEXT_RUN = timedelta(hours=25)
 
 
 class BackupError(Exception):
     """The backup or the restore failed. The text says what to do."""
+
+
+class NoBackup(BackupError):
+    """There is no complete backup of this kind."""
 
 
 class Copied(NamedTuple):
@@ -68,17 +74,19 @@ class Backups:
         for stamp in reversed(self.stamps()):
             if self.store.exists(f"{self.kind}/{stamp}/{COMPLETE}"):
                 return stamp
-        raise BackupError(f"there is no complete backup of {self.kind}")
+        raise NoBackup(f"there is no complete backup of {self.kind}")
 
     def end_old(self, now: datetime, days: int) -> list[str]:
-        """Delete the backups that are older than `days`, and return their stamps.
+        """Delete the backups that would be older than `days` before the next run, and return their stamps.
 
-        The last good one goes as well: it may hold persons who were erased since, and the deadline is theirs.
+        The next run is expected within NEXT_RUN. The last good backup goes as well: it may hold persons who were
+        erased since, and the deadline is theirs.
         """
+        oldest = timedelta(days=days) - NEXT_RUN
         ended = []
         for stamp in self.stamps():
             made = datetime.strptime(stamp, STAMP_FORMAT).replace(tzinfo=UTC)
-            if now - made > timedelta(days=days):
+            if now - made > oldest:
                 # Without this file nobody takes the rest for a backup, if the deletion breaks off.
                 self.store.delete(f"{self.kind}/{stamp}/{COMPLETE}")
                 self.store.delete(f"{self.kind}/{stamp}")
@@ -169,7 +177,7 @@ def restore_server(backups: Backups, stamp: str, folder: SharedFolder) -> None:
     folder.file.unlink(missing_ok=True)
 
 
-def save_blobs(backups: Backups, stamp: str, blobs: Blobs) -> None:
+def save_blobs(backups: Backups, stamp: str, blobs: Blobs, with_fewer_notes: bool = False) -> None:
     """Save blobs. One that is deleted meanwhile is left out."""
     files = {}
     for key in _keys(blobs, backups.kind):
@@ -178,7 +186,27 @@ def save_blobs(backups: Backups, stamp: str, blobs: Blobs) -> None:
                 files[key] = backups.write(stamp, key, source)
         except Rejected:
             continue
+    if backups.kind == "erasures" and not with_fewer_notes:
+        check_notes(backups, files)
     backups.complete(stamp, files)
+
+
+def check_notes(backups: Backups, files: Collection[str]) -> None:
+    """Raise BackupError if notes of the newest complete backup are missing.
+
+    A store that was lost, or restored from an older backup, has fewer notes. If these were the newest backup,
+    a restore would bring erased persons back.
+    """
+    try:
+        before = backups.newest()
+    except NoBackup:
+        return
+    missing = len(backups.files(before).keys() - files)
+    if missing:
+        raise BackupError(
+            f"{missing} notes of erasures/{before} are not in the blob store: restore that backup, or, "
+            "if persons were admitted again since, save once with --with-fewer-notes"
+        )
 
 
 def restore_blobs(backups: Backups, stamp: str, blobs: Blobs) -> int:
@@ -206,8 +234,13 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--to", required=True, help="URL of the backups, as fsspec has it")
     parser.add_argument("--blobs", default="", help="URL of the blob store")
     parser.add_argument("--folder", type=Path, help="folder that is shared with the server")
-    parser.add_argument("--keep-days", type=int, help="backups older than this are deleted")
+    parser.add_argument("--keep-days", type=int, help="no backup is kept for longer")
     parser.add_argument("--stamp", default="", help="the backup to restore; default: the newest")
+    parser.add_argument(
+        "--with-fewer-notes",
+        action="store_true",
+        help="save erasures also if notes of the backup before are missing",
+    )
     parser.add_argument("--wait-seconds", type=float, default=10_000)
     return parser.parse_args(arguments)
 
@@ -215,6 +248,10 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
 def run(options: argparse.Namespace, clock: Clock) -> list[str]:
     """Do what the arguments say, and return the lines to print."""
     backups = Backups(Blobs(options.to), options.kind)
+    if options.blobs and backups.store.overlaps(Blobs(options.blobs)):
+        raise BackupError(
+            "the backups and the blobs are below each other: a backup would copy the backups before it"
+        )
     if options.action == "list":
         return [f"{options.kind}/{stamp}" for stamp in backups.stamps()]
     lines = []
@@ -228,8 +265,10 @@ def run(options: argparse.Namespace, clock: Clock) -> list[str]:
         stamp = options.stamp or backups.newest()
     if options.kind in BLOB_FOLDERS:
         blobs = Blobs(options.blobs)
-        work = save_blobs if is_save else restore_blobs
-        work(backups, stamp, blobs)
+        if is_save:
+            save_blobs(backups, stamp, blobs, options.with_fewer_notes)
+        else:
+            restore_blobs(backups, stamp, blobs)
     else:
         file = options.folder / SERVER_FILES[options.kind]
         folder = SharedFolder(options.folder, file, clock, options.wait_seconds)

@@ -99,6 +99,17 @@ def test_a_place_is_asked_for(chart):
     assert "set backups.url, or backups.existingClaim" in chart.refusal("backups.enabled=true")
 
 
+@pytest.mark.parametrize(
+    ("blobs", "backups"),
+    [("s3://b", "s3://b"), ("s3://b", "s3://b/backups"), ("s3://b/blobs/", "s3://b/")],
+)
+def test_backups_are_not_below_the_blobs(chart, blobs, backups):
+    urls = (f'blobs.url="{blobs}"', f'backups.url="{backups}"')
+    assert "are below each other" in chart.refusal("backups.enabled=true", *urls)
+    elsewhere = (f'blobs.url="{blobs}"', 'backups.url="s3://b-kept"')
+    assert jobs(chart.render("backups.enabled=true", *elsewhere))
+
+
 def test_a_job_follows_the_volume_that_it_reads(chart):
     for kind, where in {"graph": "neo4j", "redis": "redis", "objects": "gateway"}.items():
         affinity = pod(jobs(chart.render(*ON))[kind])["affinity"]["podAffinity"]

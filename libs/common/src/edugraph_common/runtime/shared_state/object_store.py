@@ -79,6 +79,18 @@ class Blobs:
         self._fs, root = url_to_fs(url, **_FRESH)
         self._root = str(root).rstrip("/")
 
+    def overlaps(self, other: "Blobs") -> bool:
+        """Return whether one of the two stores is the other one, or is below it."""
+        kind, folder = self.place
+        other_kind, other_folder = other.place
+        is_nested = folder.startswith(other_folder) or other_folder.startswith(folder)
+        return kind is other_kind and is_nested
+
+    @property
+    def place(self) -> tuple[type, str]:
+        """Return the kind of the filesystem, and the folder in it, with a slash at its end."""
+        return type(self._fs), f"{self._root}/"
+
     @contextmanager
     def write(self, key: str) -> Iterator[IO[bytes]]:
         """Write a blob. It appears under its key only when the block ends without an error.
