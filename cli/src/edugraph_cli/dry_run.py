@@ -94,6 +94,7 @@ def _check(caller: CallerAnswer | None, record: Record) -> None:
     rights = ImportRights(
         learning="submit" in caller.scopes,
         roster="roster" in caller.scopes,
+        operate="operate" in caller.scopes,
         person=person_mark(_MARK_ID, caller.person) if caller.person else None,
     )
     check_rights(record, rights, _MARK_ID)

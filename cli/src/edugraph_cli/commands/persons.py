@@ -91,8 +91,8 @@ def part(
 ) -> None:
     """Decide that each of these ids means nobody else, whatever lists claim. It needs the scopes roster and operate.
 
-    The records with these ids return to them before the job ends. The decision replaces an earlier one about the same
-    id in the same source.
+    The records with these ids return to them before the job ends. Other ids that belong to such an id stay with it.
+    The decision replaces an earlier one about the same id in the same source.
     """
     now = datetime.now(UTC)
     decisions: list[dict[str, Any]] = []
@@ -107,7 +107,8 @@ def withdraw(
 ) -> None:
     """Take back what `join` or `part` decided about these ids, so that the claims of lists count again.
 
-    Give the source of the decision. The job counts an id as unknown if nothing was decided about it in this source.
+    It needs the scopes roster and operate. Give the source of the decision. The job counts an id as unknown if
+    nothing was decided about it in this source.
     """
     now = datetime.now(UTC)
     withdrawals: list[dict[str, Any]] = []

@@ -499,6 +499,9 @@ class Importer:
                 elif claim.decides:
                     verb = f"by decision {verb}"
                 what = f"{verb} the id {claim.claimed}, by {claim.by}"
+                if claim.decides and claim.person == claim.claimed:
+                    begins = "belongs to nobody else" if claim.claims else "is no longer kept apart"
+                    what = f"by decision {begins}, by {claim.by}"
                 now = self.now()
                 self.audit.record(
                     client, "person.claim", what, now, keyed=claim.person, once=claim.id

@@ -1,6 +1,7 @@
 """A person_record states the ids of a person. It is a record with versions, and it makes nobody a student."""
 
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -275,11 +276,38 @@ def test_a_decision_goes_with_each_of_its_ids_and_is_in_their_exports(graph: Gra
     [decided] = graph.export_student(["17"])["records"]
     assert (decided["role"], decided["properties"]["also"]) == ("DECIDES", ["17"])
     assert not {"S05", "Ana"} & set(map(str, decided["properties"].values()))
+    assert own["properties"]["decides"]
     [alone] = graph.export_student(["18"])["records"]
     assert (alone["role"], alone["properties"]["also"]) == ("OF_PERSON", ["18"])
     for person_id in ("17", "18"):
         assert graph.erase_student(person_id)["PersonRecord"] == 1
     assert graph.export_student(["S05"])["records"] == []
+
+
+@pytest.mark.parametrize("rights", [OFFICE, OFFICE.model_copy(update={"operate": True})])
+@pytest.mark.parametrize("is_withdrawn", [True, False])
+def test_only_an_operator_changes_a_decision(
+    room: Room, graph: Graph, rights: ImportRights, is_withdrawn: bool
+) -> None:
+    """Out: `refuse_changes_of_decisions`."""
+    decision = person("S05", "17", decides=True, record_id="d")
+    graph.write_batch(batch([decision], "j", 0))
+    if is_withdrawn:
+        row = {"type": "person_record", "timestamp": "2026-03-02", "record_id": "d"}
+        back = parse_row({**row, "withdrawn": True, "data": {"person_id": "S05"}})
+        assert isinstance(back, Withdrawal)
+        changing = by_office([attempt("r", "x")], "k", (back,))
+    else:
+        changing = by_office([attempt("r", "x"), person("S06", "17", day=2, record_id="d")], "k")
+    outcome = graph.write_batch(replace(changing, rights=rights))
+    decided = room.query("MATCH (n:PersonRecord)-[:DECIDES]->(c) RETURN c.id AS id")
+    if rights.operate:
+        assert decided == []
+        assert outcome.rejected == 0
+    else:
+        assert decided == [{"id": "17"}]
+        assert outcome.rejected == 1
+    assert room.query("MATCH (n:Attempt) RETURN n.id AS id") == [{"id": "r"}]
 
 
 def test_the_name_of_a_claimant_is_no_name_of_the_claimed(graph: Graph) -> None:

@@ -388,3 +388,19 @@ def test_nobody_becomes_a_leader_by_a_claim(
     assert (outcome.written, outcome.rejected) == (1, 1)
     graph.write_batch(batch([], "back", 0, [person("S05", "17").record_id]))
     assert room.digest() == before
+
+
+def test_nobody_becomes_a_leader_by_the_end_of_another_claim(room: Room, graph: Graph) -> None:
+    """A list claims the id of a leader for the caller, and another list for S09. Out: `claimants_of`."""
+    data = {"group_id": "8B", "teacher_id": "L", "role": "leader"}
+    row = {"type": "membership_record", "timestamp": "2026-03-01", "record_id": "m", "data": data}
+    lists = [person("me", "L"), person("S09", "L", record_id="other")]
+    graph.write_batch(batch([parse_record(row), *lists], "j", 0))
+    graph.settle_persons()
+    rights = ImportRights(roster=True, client="own", person=person_mark("list", "me"))
+    lines = [(1, person("S09", day=2, record_id="other"))]
+    outcome = graph.write_batch(RecordBatch("list", 0, lines, (), 1, rights=rights))
+    assert (outcome.written, outcome.rejected) == (0, 1)
+    graph.settle_persons()
+    [leader] = room.query("MATCH (t)-[:LEADS]->(:Group) RETURN t.id AS id")
+    assert leader == {"id": "L"}

@@ -170,7 +170,12 @@ def test_each_claim_to_an_id_and_its_end_are_in_the_log_once(
     """Out: the loop over `id_claim_changes`, its `once`, or `decides` in the note."""
     client = uuid4().hex
     batches = []
-    stated: list[dict[str, Any]] = [{"also": ["17"]}, {}, {"also": ["17"], "decides": True}]
+    stated: list[dict[str, Any]] = [
+        {"also": ["17"]},
+        {},
+        {"also": ["17"], "decides": True},
+        {"also": ["S05"], "decides": True},
+    ]
     for day, more in enumerate(stated, start=1):
         data = {"person_id": "S05", **more}
         row = {"type": "person_record", "timestamp": f"2026-01-0{day}", "data": data}
@@ -192,6 +197,8 @@ def test_each_claim_to_an_id_and_its_end_are_in_the_log_once(
         (client, f"claims the id {claimed}, by job {batches[0].job_id}"),
         (client, f"no longer claims the id {claimed}, by job {batches[1].job_id}"),
         (client, f"by decision claims the id {claimed}, by job {batches[2].job_id}"),
+        (client, f"by decision belongs to nobody else, by job {batches[3].job_id}"),
+        (client, f"by decision no longer claims the id {claimed}, by job {batches[3].job_id}"),
     ]
     assert {each.object for each in logged} == {importer.audit.object_of("student", "S05")}
     assert importer.graph.id_claim_changes() == ()

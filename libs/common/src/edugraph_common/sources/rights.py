@@ -7,6 +7,7 @@ from edugraph_common.contracts.school_records import MembershipRecord, PersonRec
 OWN_LEADER = (
     "would make the caller of this import the leader of a group; another caller has to import it"
 )
+NEEDS_OPERATE = "needs the scope operate, which the caller of this import does not have"
 
 
 def check_rights(record: Record, rights: ImportRights, job_id: str) -> None:
@@ -22,8 +23,7 @@ def check_rights(record: Record, rights: ImportRights, job_id: str) -> None:
         )
     data = record.data
     if isinstance(data, PersonRecord) and data.decides and not rights.operate:
-        reason = "needs the scope operate, which the caller of this import does not have"
-        raise InvalidRecord("data.decides", "a claim without a decision", "true", reason)
+        raise InvalidRecord("data.decides", "a claim without a decision", "true", NEEDS_OPERATE)
     if not rights.marks or not isinstance(data, MembershipRecord) or not data.leads:
         return
     person_id = data.teacher_id or data.student_id or ""

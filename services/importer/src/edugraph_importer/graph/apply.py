@@ -7,7 +7,7 @@ import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -32,7 +32,6 @@ from edugraph_common.contracts.records import (
     parse_record,
 )
 from edugraph_common.runtime.shared_state.graph_changes import touched_by
-from edugraph_common.sources.rights import OWN_LEADER
 from edugraph_common.sources.rows import as_invalid_record
 from edugraph_importer.graph import (
     finding_facts,
@@ -128,7 +127,7 @@ class RecordBatch:
     `records` and `withdrawn` have (line, content). `rejects` stands for the lines that are not valid records. `read`
     is the number of all lines, including those with nothing for the graph. `accepted` is the acceptance number of the
     job. `rights` says which records its caller may take back; the right to write records was checked at reading.
-    `refused` has the ids of records whose rows are set aside, since they would make the caller a leader.
+    `refused` maps the id of each record whose rows are set aside to the (expected, reason) of its reject.
     """
 
     job_id: str
@@ -139,7 +138,7 @@ class RecordBatch:
     withdrawn: Sequence[tuple[int, Withdrawal]] = ()
     accepted: int = 0
     rights: ImportRights = ALL_RIGHTS
-    refused: frozenset[str] = frozenset()
+    refused: Mapping[str, tuple[str, str]] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def id(self) -> str:
@@ -147,7 +146,13 @@ class RecordBatch:
 
     @property
     def cause(self) -> Cause:
-        return Cause(self.rights.client, f"job {self.job_id}", self.job_id, self.rights.marks)
+        return Cause(
+            self.rights.client,
+            f"job {self.job_id}",
+            self.job_id,
+            self.rights.marks,
+            may_decide=self.rights.operate,
+        )
 
 
 def apply(
@@ -240,6 +245,7 @@ def apply(
         memberships[record_id].update(people)
     leaders.write(tx, unit.leading, memberships)
     old_id_claims = superseded.id_claims
+    leaders.refuse_changes_of_decisions(old_id_claims)
     leaders.refuse_own_claims(tx, id_claims, old_id_claims)
     leaders.write_claims(tx, id_claims, old_id_claims)
     if note_claims(tx, id_claims, old_id_claims, job_id=job_id):
@@ -320,15 +326,13 @@ def write_batch(
 
 
 def _refused_rows(batch: RecordBatch) -> Iterator[Reject]:
-    """Yield a reject for each row that would make the caller of the import the leader of a group."""
+    """Yield a reject for each row whose record the caller may not change in this way."""
     rows: list[tuple[int, Record | Withdrawal]] = [*batch.records, *batch.withdrawn]
     for line, row in rows:
         if row.record_id in batch.refused:
-            # The id is left out: a withdrawal must not reveal whose membership the record is.
-            expected = "a row that leaves the groups of the caller as they are"
-            yield Reject(
-                line=line, field="record_id", expected=expected, found="", reason=OWN_LEADER
-            )
+            # The id is left out: a withdrawal must not reveal whom the record is about.
+            expected, reason = batch.refused[row.record_id]
+            yield Reject(line=line, field="record_id", expected=expected, found="", reason=reason)
 
 
 def updates_of(classified: Classified, verdicts: RecordVerdicts) -> list[FindingUpdate]:

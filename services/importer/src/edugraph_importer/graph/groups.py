@@ -13,13 +13,14 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import neo4j
 
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import person_mark
 from edugraph_common.contracts.records import iso
+from edugraph_common.sources.rights import NEEDS_OPERATE, OWN_LEADER
 from edugraph_importer.graph.model import GroupCounts, IdClaim, Node, Pair, PersonInGroup
 from edugraph_importer.graph.owners import Claims, changed_claims, ids_of_persons
 from edugraph_importer.graph.statements import CYPHER, Row, run_rows
@@ -159,13 +160,15 @@ class Cause:
     """The reason for a change of the graph, and the callers who have a part in it.
 
     `client` names the caller in the audit log, and `by` what they asked for, for example "job 12". `marks` has the
-    `person_mark` of the own id in the graph of each caller with a part in it, made with `mark_id`.
+    `person_mark` of the own id in the graph of each caller with a part in it, made with `mark_id`. `may_decide` says
+    whether the caller may change an operator's decision about an id.
     """
 
     client: str = ""
     by: str = ""
     mark_id: str = ""
     marks: tuple[str, ...] = ()
+    may_decide: bool = True
 
     def is_caller(self, person_id: str) -> bool:
         return bool(self.marks) and person_mark(self.mark_id, person_id) in self.marks
@@ -208,15 +211,38 @@ class IdClaimChange:
     decides: bool
 
 
-class CallerWouldLead(Rejected):
+class RecordsRefused(Rejected):
+    """The caller may not change these records in this way. `reject` has (expected, reason) for the report of rows."""
+
+    reject: ClassVar[tuple[str, str]]
+
+    def __init__(self, sentence: str, record_ids: Iterable[str]) -> None:
+        super().__init__(sentence)
+        self.record_ids = frozenset(record_ids)
+
+
+class CallerWouldLead(RecordsRefused):
     """A transaction would make the caller's own person the leader of a group.
 
     `record_ids` has the records of the transaction that have a part in it.
     """
 
+    reject = ("a row that leaves the groups of the caller as they are", OWN_LEADER)
+
     def __init__(self, record_ids: Iterable[str]) -> None:
-        super().__init__(_OWN_LEADER_ELSEWHERE)
-        self.record_ids = frozenset(record_ids)
+        super().__init__(_OWN_LEADER_ELSEWHERE, record_ids)
+
+
+class CallerMayNotDecide(RecordsRefused):
+    """A transaction would replace or withdraw an operator's decision about an id, and its caller is not an operator.
+
+    `record_ids` has the decisions.
+    """
+
+    reject = ("a claim without a decision", NEEDS_OPERATE)
+
+    def __init__(self, record_ids: Iterable[str]) -> None:
+        super().__init__(NEEDS_OPERATE, record_ids)
 
 
 @dataclass(frozen=True)
@@ -251,21 +277,42 @@ class LeaderNotes:
             rows.append(row)
         run_rows(tx, "note_leader_changes", rows)
 
+    def refuse_changes_of_decisions(self, old: Claims) -> None:
+        """Raise CallerMayNotDecide if a removed record is a decision and the caller may not decide."""
+        if self.cause.may_decide:
+            return
+        record_ids: set[str] = set()
+        for record_id, claims in old.items():
+            if any(decides for _, _, decides in claims):
+                record_ids.add(record_id)
+        if record_ids:
+            raise CallerMayNotDecide(record_ids)
+
     def refuse_own_claims(self, tx: neo4j.Transaction, new: Claims, old: Claims) -> None:
         """Raise CallerWouldLead if a change of claims is about the caller's own person.
 
-        By a claim to the id of a leader, or by the end of one, callers could make themselves leaders. `new` has the
-        claims of written records, and `old` those of removed ones.
+        By a claim to the id of a leader, or by the end of one, callers could make themselves leaders. When a claim
+        ends, the id may go to another person who claims it, so these persons count as well. `new` has the claims of
+        written records, and `old` those of removed ones.
         """
-        own = self._own(tx, _ids_in(changed_claims(new, old)))
-        if not own:
+        changed = changed_claims(new, old)
+        if not self.cause.marks or not changed:
             return
+        claimants: dict[str, set[str]] = defaultdict(set)
+        claimed_ids = sorted({claimed for _, claimed, _ in changed})
+        for row in tx.run(CYPHER["claimants_of"], ids=claimed_ids):
+            claimants[row["claimed"]].add(row["person"])
+        own = self._own(tx, set(_ids_in(changed)).union(*claimants.values()))
         record_ids: set[str] = set()
         for claims in (new, old):
             for record_id, claims_of_record in claims.items():
-                if not own.isdisjoint(_ids_in(claims_of_record)):
+                persons = set(_ids_in(claims_of_record))
+                for _, claimed, _ in claims_of_record:
+                    persons |= claimants[claimed]
+                if not own.isdisjoint(persons):
                     record_ids.add(record_id)
-        raise CallerWouldLead(record_ids)
+        if record_ids:
+            raise CallerWouldLead(record_ids)
 
     def write_claims(self, tx: neo4j.Transaction, new: Claims, old: Claims) -> None:
         """Note the changes of claims of a transaction. The arguments are those of `refuse_own_claims`."""

@@ -51,11 +51,11 @@ from edugraph_importer.graph.driver import Connection, GraphSettings, Work
 from edugraph_importer.graph.groups import (
     NOBODY,
     NOTES_AT_ONCE,
-    CallerWouldLead,
     Cause,
     IdClaimChange,
     LeaderChange,
     LeaderNotes,
+    RecordsRefused,
     forget_notes,
 )
 from edugraph_importer.graph.history import Entry
@@ -179,17 +179,18 @@ class Graph:
     def write_batch(self, batch: RecordBatch) -> BatchOutcome:
         """Write the whole batch or nothing. If the batch was written before, return its outcome from the ledger.
 
-        Rows that would make the caller's own person the leader of a group are set aside. Raises Rejected if its job
+        Rows that would make the caller's own person the leader of a group are set aside, and so are rows that would
+        change an operator's decision without the right to do so. Raises Rejected if its job
         was undone, or ended so long ago that its ledger rows are deleted.
         """
         while True:
             try:
                 return self._write_with_rows(apply.write_batch, batch)
-            except CallerWouldLead as found:
-                refused = batch.refused | found.record_ids
-                if refused == batch.refused:
+            except RecordsRefused as found:
+                if found.record_ids <= batch.refused.keys():
                     raise
-                batch = replace(batch, refused=refused)
+                refused = dict.fromkeys(found.record_ids, found.reject)
+                batch = replace(batch, refused={**batch.refused, **refused})
 
     def write_findings(self, message: Findings) -> FindingsOutcome:
         """Write the findings of a pack in place of older findings, and its records if they are new.

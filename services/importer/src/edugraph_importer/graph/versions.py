@@ -64,7 +64,7 @@ _SET_ASIDE: Mapping[str, tuple[str, str]] = {
 }
 
 # The rights of a batch without a known caller.
-ALL_RIGHTS = ImportRights(roster=True)
+ALL_RIGHTS = ImportRights(roster=True, operate=True)
 
 # The labels of records about students. They have a retention.
 AGEING_LABELS = ("Attempt", "CourseRecord", "ErrorRecord", "Interaction")

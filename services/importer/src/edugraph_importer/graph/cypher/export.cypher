@@ -11,9 +11,10 @@ MATCH (s:Student {id: $id})-[r:SENT|RECEIVED_BY|MADE|TRIED|HAS_RECORD|HAS_MEMBER
 RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, type(r) AS role, r.name AS called, properties(n) AS properties
 UNION ALL
 MATCH (p:PersonId {id: $id})<-[:OF_PERSON]-(n)
-OPTIONAL MATCH (n)-[:CLAIMS|DECIDES]->(other)
-WITH p, n, collect(other.id) AS also
-RETURN 'PersonRecord' AS label, 'OF_PERSON' AS role, null AS called, n {.*, person_id: p.id, also: also} AS properties
+OPTIONAL MATCH (n)-[r:CLAIMS|DECIDES]->(other)
+WITH p, n, collect(other.id) AS also, collect(type(r)) AS kinds
+RETURN 'PersonRecord' AS label, 'OF_PERSON' AS role, null AS called,
+  n {.*, person_id: p.id, also: also, decides: 'DECIDES' IN kinds} AS properties
 UNION ALL
 MATCH (p:PersonId {id: $id})<-[r:CLAIMS|DECIDES]-(n) WHERE NOT (n)-[:OF_PERSON]->(p)
 RETURN 'PersonRecord' AS label, type(r) AS role, null AS called, n {.*, name: null, also: [$id]} AS properties
