@@ -48,6 +48,12 @@ def test_each_kind_has_a_schedule_or_none(chart, settings, missing):
     assert all(job["concurrencyPolicy"] == "Forbid" for job in found.values())
 
 
+def test_schedules_are_in_the_time_zone_that_is_set(chart):
+    assert not any("timeZone" in job for job in jobs(chart.render(*ON)).values())
+    found = jobs(chart.render(*ON, 'backups.timeZone="Asia/Shanghai"'))
+    assert {job["timeZone"] for job in found.values()} == {"Asia/Shanghai"}
+
+
 def test_a_job_touches_the_shared_folder_of_its_server_or_the_blobs_and_the_backups(chart):
     """Out: subPath: a job could change the files of a database that runs."""
     found = jobs(chart.render(*ON))

@@ -194,6 +194,15 @@ def test_a_name_in_an_address_of_an_old_system_is_found(name: str) -> None:
     assert is_in(standing_alone([name]), f"/{percent_encoded(name, 'gb18030')}.doc")
 
 
+@pytest.mark.parametrize("behind", ["\u5149", "\u00e9", "\u0416"])
+@pytest.mark.parametrize("name", ["\u674e\u660e", "Mar\u00eda"])
+def test_a_name_in_an_address_that_was_cut_off_is_found(name: str, behind: str) -> None:
+    """The bytes without the last one are other characters in GB 18030. Out: `is_cut_off` in `_decoded`."""
+    data = f"{name} {behind}".encode()[:-1]
+    written = "".join(f"%{byte:02X}" for byte in data)
+    assert is_in(standing_alone([name]), f"/{written}")
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [

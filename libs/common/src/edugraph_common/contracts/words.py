@@ -59,6 +59,9 @@ _ESCAPE = re.compile(
     r"|(?:\\{1,4}u[0-9A-Fa-f]{4})+"
 )
 _MOST_ESCAPED = 4
+# A decoder puts this character in the place of bytes that it cannot read. A cut can leave one at each end.
+_REPLACED = "\ufffd"
+_MOST_CUT = 2
 _BYTE = re.compile("%(?:25){0,3}([0-9A-Fa-f]{2})")
 _UNIT = re.compile("u([0-9A-Fa-f]{4})")
 # Single letters with the same sign between all of them. Two letters with a space between them are too often words.
@@ -127,16 +130,29 @@ def _unescaped(escape: str) -> str:
             escape = html.unescape(escape)
         return escape
     if escape.startswith("%"):
-        data = bytes.fromhex("".join(_BYTE.findall(escape)))
-        # Addresses have UTF-8, and those of old Chinese systems have GB 18030.
-        for encoding in ("utf-8", "gb18030"):
-            try:
-                return data.decode(encoding)
-            except UnicodeDecodeError:
-                continue
-        return escape
+        return _decoded(bytes.fromhex("".join(_BYTE.findall(escape)))) or escape
     units = bytes.fromhex("".join(_UNIT.findall(escape)))
     return units.decode("utf-16-be", "replace")
+
+
+def _decoded(data: bytes) -> str | None:
+    """Return the characters of the bytes in an address, or None if they do not stand for characters.
+
+    Addresses have UTF-8, and those of old Chinese systems have GB 18030. An address may be cut off within a
+    character. UTF-8 without its last byte is often also GB 18030, of other characters.
+    """
+    text = data.decode("utf-8", "replace")
+    if _REPLACED not in text:
+        return text
+    whole = text.strip(_REPLACED)
+    is_cut_off = text.count(_REPLACED) <= _MOST_CUT and _REPLACED not in whole
+    # Private characters mean that the bytes are not UTF-8.
+    if is_cut_off and whole.isprintable() and not whole.isascii():
+        return text
+    try:
+        return data.decode("gb18030")
+    except UnicodeDecodeError:
+        return None
 
 
 def as_searched(text: str) -> str:
