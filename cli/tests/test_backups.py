@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from edugraph_cli.backups import BackupError, Backups, Clock, parsed, run
+from edugraph_common.contracts.errors import Retryable
 from edugraph_common.runtime.shared_state.object_store import Blobs
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -123,6 +124,23 @@ def test_a_backup_that_broke_off_or_is_damaged_is_not_restored(
     with pytest.raises(BackupError, match="damaged"):
         do("restore", "graph")
     assert server.data == b"as it is"
+    # Out: `finally` in `restore_server`.
+    assert list(server.folder.glob("*dump*")) == []
+    assert list(server.folder.glob("*.part")) == []
+
+
+def test_no_dump_stays_at_the_server_if_it_cannot_be_kept(
+    server: Server, do: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out: `finally` in `save_server`."""
+
+    def fails(*_: Any) -> None:
+        raise Retryable("the store is away")
+
+    monkeypatch.setattr(Backups, "write", fails)
+    with pytest.raises(Retryable):
+        do("save", "graph")
+    assert not server.file.exists()
 
 
 @pytest.mark.parametrize("succeeds", [True, False])

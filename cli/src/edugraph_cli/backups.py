@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from edugraph_common.contracts.errors import Rejected, Retryable
-from edugraph_common.runtime.shared_state.object_store import ERASURES, UNDOS, Blobs
+from edugraph_common.runtime.shared_state.object_store import ERASURES, UNDOS, BlobMissing, Blobs
 
 # kind -> the file in the shared folder
 SERVER_FILES = {"graph": "neo4j.dump", "redis": "dump.rdb"}
@@ -156,25 +156,30 @@ class SharedFolder(NamedTuple):
 
 
 def save_server(backups: Backups, stamp: str, folder: SharedFolder) -> None:
-    """Save a dump of a server."""
-    folder.ask("dump-wanted")
-    with folder.file.open("rb") as source:
-        copied = backups.write(stamp, folder.file.name, source)
-    backups.complete(stamp, {folder.file.name: copied})
-    folder.file.unlink()
+    """Save a dump of a server. The dump does not stay on the server's volume, whatever happens."""
+    try:
+        folder.ask("dump-wanted")
+        with folder.file.open("rb") as source:
+            copied = backups.write(stamp, folder.file.name, source)
+        backups.complete(stamp, {folder.file.name: copied})
+    finally:
+        folder.file.unlink(missing_ok=True)
 
 
 def restore_server(backups: Backups, stamp: str, folder: SharedFolder) -> None:
     """Let a server load a dump. The file is checked before the server is asked."""
     (expected,) = backups.files(stamp).values()
     part = folder.file.with_suffix(".part")
-    with part.open("wb") as target:
-        backups.read(stamp, folder.file.name, target, expected)
-        target.flush()
-        os.fsync(target.fileno())
-    part.replace(folder.file)
-    folder.ask("load-wanted")
-    folder.file.unlink(missing_ok=True)
+    try:
+        with part.open("wb") as target:
+            backups.read(stamp, folder.file.name, target, expected)
+            target.flush()
+            os.fsync(target.fileno())
+        part.replace(folder.file)
+        folder.ask("load-wanted")
+    finally:
+        part.unlink(missing_ok=True)
+        folder.file.unlink(missing_ok=True)
 
 
 def save_blobs(backups: Backups, stamp: str, blobs: Blobs, with_fewer_notes: bool = False) -> None:
@@ -184,7 +189,7 @@ def save_blobs(backups: Backups, stamp: str, blobs: Blobs, with_fewer_notes: boo
         try:
             with blobs.open(key) as source:
                 files[key] = backups.write(stamp, key, source)
-        except Rejected:
+        except BlobMissing:
             continue
     if backups.kind == "erasures" and not with_fewer_notes:
         check_notes(backups, files)
