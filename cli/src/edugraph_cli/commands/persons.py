@@ -79,9 +79,7 @@ def join(
     if person in other_ids:
         raise typer.BadParameter(f"{person_id} is the person's own id.")
     now = datetime.now(UTC)
-    decisions: list[dict[str, Any]] = []
-    for other_id in other_ids:
-        decisions.append(_decision(person, other_id, now))
+    decisions = [_decision(person, other_id, now) for other_id in other_ids]
     _send(decisions, source, follow=follow, as_json=as_json)
 
 
@@ -95,9 +93,7 @@ def part(
     The decision replaces an earlier one about the same id in the same source.
     """
     now = datetime.now(UTC)
-    decisions: list[dict[str, Any]] = []
-    for each in _normal_ids(ids):
-        decisions.append(_decision(each, each, now))
+    decisions = [_decision(each, each, now) for each in _normal_ids(ids)]
     _send(decisions, source, follow=follow, as_json=as_json)
 
 

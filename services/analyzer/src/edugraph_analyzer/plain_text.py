@@ -39,9 +39,7 @@ def readings_of(text: str) -> list[Reading]:
     A text may only look like an escape, such as the percentage before a number, so the first reading is needed too.
     """
     plain, origin = plain_reading(text)
-    readings = [Reading(plain, origin, range(1, len(text) + 1))]
-    if not isinstance(origin, range):
-        readings = [Reading(plain, origin, [start + 1 for start in origin])]
+    readings = [Reading(plain, origin, [start + 1 for start in origin])]
     replacements = list(escapes_in(text))
     if replacements:
         readings.append(_without(text, replacements))

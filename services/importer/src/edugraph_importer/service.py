@@ -92,6 +92,7 @@ from edugraph_importer.batching import (
 )
 from edugraph_importer.erasure import MAX_SHOWN, Erasure, forget_lists, tell_restricted
 from edugraph_importer.graph import NOBODY, REFUSED, Cause, Graph
+from edugraph_importer.graph.groups import IdClaimChange
 from edugraph_importer.person_export import Elsewhere, PersonExport
 from edugraph_importer.undo import JOBS_FOLDER, replay_undos, undo_import
 
@@ -491,17 +492,7 @@ class Importer:
             for claim in claims:
                 noted.append(claim.id)
                 client = claim.client or UNKNOWN_CLIENT
-                verb = "no longer claims"
-                if claim.claims:
-                    verb = "claims"
-                if claim.claims is None:
-                    verb = "was forgotten, and a list still gives this person"
-                elif claim.decides:
-                    verb = f"by decision {verb}"
-                what = f"{verb} the id {claim.claimed}, by {claim.by}"
-                if claim.decides and claim.person == claim.claimed:
-                    begins = "belongs to nobody else" if claim.claims else "is no longer kept apart"
-                    what = f"by decision {begins}, by {claim.by}"
+                what = f"{_claim_in_words(claim)}, by {claim.by}"
                 now = self.now()
                 self.audit.record(
                     client, "person.claim", what, now, keyed=claim.person, once=claim.id
@@ -1023,6 +1014,20 @@ class Importer:
             data=data,
         )
         emit(self.app, event)
+
+
+def _claim_in_words(claim: IdClaimChange) -> str:
+    """Return what a person claims now, or claims no longer, as the audit log says it."""
+    if claim.claims is None:
+        return f"was forgotten, and a list still gives this person the id {claim.claimed}"
+    verb = "claims" if claim.claims else "no longer claims"
+    if not claim.decides:
+        return f"{verb} the id {claim.claimed}"
+    if claim.person != claim.claimed:
+        return f"by decision {verb} the id {claim.claimed}"
+    if claim.claims:
+        return "by decision belongs to nobody else"
+    return "by decision is no longer kept apart"
 
 
 def _waiting_of(message: LiveBatch) -> list[WaitingBatch]:

@@ -116,8 +116,10 @@ def replaced(text: str, replacements: Sequence[Replacement]) -> str:
 def readings_of(text: str) -> list[str]:
     """Return the forms of a text in which words are searched: as it is, and without escapes and spelling out."""
     readings = [as_searched(text)]
-    unescaped = as_searched(replaced(text, list(escapes_in(text))))
-    readings.append(unescaped)
+    escapes = list(escapes_in(text))
+    if escapes:
+        readings.append(as_searched(replaced(text, escapes)))
+    unescaped = readings[-1]
     readings.append(replaced(unescaped, list(spelt_out_in(unescaped))))
     readings.append(_BETWEEN_UNSPACED.sub("", unescaped))
     return list(dict.fromkeys(readings))
