@@ -193,10 +193,14 @@ def test_each_claim_to_an_id_and_its_end_are_in_the_log_once(
         importer.write_batch(batch)
     claimed = importer.audit.object_of("student", "17")
     logged = [each for each in importer.audit.newest() if each.action == "person.claim"]
-    assert [(each.who, each.what) for each in reversed(logged)] == [
+    said = [(each.who, each.what) for each in reversed(logged)]
+    assert said[:3] == [
         (client, f"claims the id {claimed}, by job {batches[0].job_id}"),
         (client, f"no longer claims the id {claimed}, by job {batches[1].job_id}"),
         (client, f"by decision claims the id {claimed}, by job {batches[2].job_id}"),
+    ]
+    # The notes of one transaction have the same time, and so no order.
+    assert sorted(said[3:]) == [
         (client, f"by decision belongs to nobody else, by job {batches[3].job_id}"),
         (client, f"by decision no longer claims the id {claimed}, by job {batches[3].job_id}"),
     ]
