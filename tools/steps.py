@@ -7,8 +7,9 @@ also one after another. A step that mostly waits costs no time beside one that c
 each of them has ended, and is in .run/steps while they run.
 
 After a step that failed the others still run, so that one night shows all failures. With --stop, as in CI, the first
-failure ends the run, and the step that runs beside it is interrupted. The table at the end has each step, its result
-and its seconds. Exit code 1 means that a step failed or was interrupted.
+failure ends the run, and the step that runs beside it is interrupted. The last lines of a step that failed beside the
+others are printed once more at the end, because who keeps only the end of a log must find the cause there. The table
+after them has each step, its result and its seconds. Exit code 1 means that a step failed or was interrupted.
 """
 
 import argparse
@@ -26,6 +27,7 @@ LOGS = Path(".run/steps")
 # A step that is interrupted takes its cluster or its servers down first.
 SECONDS_TO_END = 120
 SECONDS_BETWEEN_LOOKS = 1
+LINES_OF_A_FAILURE = 40
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Steps:
 
     def __init__(self, *, stop_at_failure: bool) -> None:
         self.ended: list[Ended] = []
+        # The output of each step that failed beside the others: target -> text.
+        self.failed_beside: dict[str, str] = {}
         self._stop_at_failure = stop_at_failure
         self._lock = threading.Lock()
         self._running: list[subprocess.Popen[bytes]] = []
@@ -66,8 +70,18 @@ class Steps:
             if log.exists():
                 text = log.read_text(encoding="utf-8", errors="replace")
                 print(f"\n== the output of make {target}\n{text}\n== its end", flush=True)
+                if self.ended_with(target) == "failed":
+                    self.failed_beside[target] = text
             if not goes_on:
                 return
+
+    def ended_with(self, target: str) -> str | None:
+        """Return the result of a step, or None if it has not ended. The last one counts when it ran twice."""
+        with self._lock:
+            for step in reversed(self.ended):
+                if step.target == target:
+                    return step.result
+        return None
 
     def interrupt(self) -> None:
         """Let the run stop soon. This is for a signal handler, which may not wait for the lock of `stop`."""
@@ -167,6 +181,10 @@ def _run_all(steps: Steps, chosen: argparse.Namespace) -> int:
     steps.run(chosen.targets)
     if chosen.beside:
         beside.join()
+    for target, text in steps.failed_beside.items():
+        last_lines = text.splitlines()[-LINES_OF_A_FAILURE:]
+        print(f"\n== the last lines of make {target}, which failed")
+        print("\n".join(last_lines))
     print(f"\n{'step':<50}{'':<8}{'seconds':>8}")
     for step in steps.ended:
         print(f"{step.target:<50}{step.result:<8}{step.seconds:>8.0f}")

@@ -27,6 +27,8 @@ long:
 	@trap 'touch cleaned; exit 1' INT; touch long.begun; for n in $$(seq 200); do sleep 0.05; done; touch ended
 deaf:
 	@trap '' INT; touch long.begun; for n in $$(seq 200); do sleep 0.05; done; touch ended
+says-why:
+	@seq -f 'line %g' 50; echo the reason; exit 2
 bad-beside-long:
 	@until [ -e long.begun ]; do sleep 0.05; done; exit 2
 """
@@ -96,6 +98,21 @@ def test_without_stop_a_failure_interrupts_nothing(capfd: pytest.CaptureFixture[
     assert steps.main(["bad", "last", "--beside", "bad X=1", "good"]) == 1
     results = table(capfd.readouterr().out)
     assert results == {"bad": "failed", "last": "ok", "bad X=1": "failed", "good": "ok", "": "all"}
+
+
+def test_the_last_lines_of_a_failure_beside_the_others_stand_before_the_table(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert steps.main(["last", "--beside", "says-why", "good"]) == 1
+    printed = capfd.readouterr().out
+    before_the_table, _, _ = printed.rpartition("\nstep ")
+    _, _, last_lines = before_the_table.rpartition(
+        "== the last lines of make says-why, which failed\n"
+    )
+    assert last_lines.count("the reason") == 1
+    assert "line 50\n" in last_lines
+    assert "line 1\n" not in last_lines
+    assert "== the last lines of make good" not in printed
 
 
 def test_a_step_that_does_not_end_when_it_is_interrupted_is_killed(
