@@ -34,11 +34,13 @@ from edugraph_client import Client, Refused, Unreachable  # noqa: E402
 from tools import cache, docker  # noqa: E402
 
 PODMAN_COMPOSE = "1.3.0"  # Debian 12's own is too old for profiles and merged maps
-# The seconds of the servers' first start, on a machine that does other things beside it.
-STARTED_WITHIN = 300
-READY_WITHIN = 300  # seconds, of the services once the servers are healthy
-IMPORTED_WITHIN = 300  # seconds, for each file; a refused login is seen at once and ends the wait
+# These waits are long, because CI runs the tests on real servers beside this one. A wait that succeeds ends early.
+STARTED_WITHIN = 600  # seconds, of the servers' first start
+READY_WITHIN = 600  # seconds, of the services once the servers are healthy
+IMPORTED_WITHIN = 600  # seconds, for each file; a refused login is seen at once and ends the wait
 FILES_PORT = 8000
+# Each look starts a program of the container tool, which costs up to half a second of CPU.
+SECONDS_BETWEEN_LOOKS = 3
 UNFINISHED = ("queued", "running", "waiting")
 # What the clients of RabbitMQ, Redis and Neo4j say when a login is refused, and services when an address is missing.
 REFUSED_LOGIN = re.compile(
@@ -236,7 +238,7 @@ class Compose:
 
     def _drive_health(self, ended: threading.Event) -> None:
         """Podman runs health checks by timers of systemd, which containers and small machines lack: here we do."""
-        while self.podman and not ended.wait(2):
+        while self.podman and not ended.wait(SECONDS_BETWEEN_LOOKS):
             for line in self._containers("--format", "{{.ID}} {{.Status}}").splitlines():
                 container, _, status = line.partition(" ")
                 # A check costs more than it tells of a service that is healthy already.
@@ -313,9 +315,9 @@ def until(what: str, true: Callable[[], bool], seconds: int, broken: Callable[[]
             problem = str(error)
         tries += 1
         # Reading all logs costs more than asking once.
-        if tries % 5 == 0 and (sentence := broken()):
+        if tries % 3 == 0 and (sentence := broken()):
             raise Failed(sentence)
-        time.sleep(1)
+        time.sleep(SECONDS_BETWEEN_LOOKS)
     raise Failed(f"gave up after {seconds} s of waiting for this: {what}. {broken() or problem}")
 
 

@@ -15,8 +15,8 @@ from tools.common import ServerError, last_lines, say
 from . import processes
 from .checkout import Checkout, port_is_free
 
-# Seconds until a server must answer; a busy CI machine is many times slower than a laptop
-PATIENCE = 120
+# The seconds until a server must answer. Three of Neo4j that start beside other work took more than two minutes.
+PATIENCE = 300
 
 # The variables that EduGraph's programs read, in addition to the usual names.
 PROJECT_NAMES = {
