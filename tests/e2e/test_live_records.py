@@ -220,6 +220,36 @@ def test_an_erased_person_stays_away_and_a_wrong_row_is_set_aside(
     assert gone not in httpx.get(f"{clean.url}/v1/jobs/{report.job_id}", timeout=30).text
 
 
+def test_a_learner_whom_the_platform_retires_stays_away_under_each_id(
+    clean: System, sources: tuple[str, str]
+) -> None:
+    """A retirement of a platform repeats its call. It also names learners who never sent anything.
+
+    Out: `block` in the importer's erasure, with which unknown ids are refused from now on.
+    """
+    source = sources[0]
+    name = uuid4().hex[:8]
+    username, external, unknown = (f"{each}-{name}" for each in ("ann", "9f0c", "ben"))
+    assert send(clean.url, source, [record(0, external), record(1)]).status_code == 202
+    until(lambda: in_graph(clean) == keys(source, (0, 1)), 60)
+
+    def retire(student: str, *also: str) -> None:
+        params = {"also": also, "block": "true"}
+        answer = httpx.delete(f"{clean.url}/v1/students/{student}", params=params, timeout=30)
+        task = clean.client.follow_task(answer.json()["task_id"])
+        assert task["state"] == "SUCCESS"
+
+    retire(username, external)
+    retire(username, external)
+    retire(unknown)
+    assert in_graph(clean) == keys(source, (1,))
+
+    later = [record(2, username), record(3, external), record(4, unknown), record(5)]
+    answer = send(clean.url, source, later)
+    job_when(clean, answer.json()["job_id"], read=6)
+    assert in_graph(clean) == keys(source, (1, 5))
+
+
 def students_in_graph(system: System) -> dict[str, str]:
     """Return the key of each error record -> the student who made it."""
     found = system.engine.environment

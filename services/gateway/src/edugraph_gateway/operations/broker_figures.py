@@ -22,7 +22,7 @@ LOOK_INTERVAL_SECONDS = 5.0
 # The number of remembered looks at a queue, which is enough for a day.
 MAX_LOOKS = 20_000
 _COLUMNS = (
-    "name,messages_ready,messages_unacknowledged,message_bytes,consumers,message_stats.publish,"
+    "name,messages_ready,messages_unacknowledged,message_bytes_ready,consumers,message_stats.publish,"
     "message_stats.redeliver,effective_policy_definition"
 )
 
@@ -32,7 +32,8 @@ class QueueFigures:
     """The figures of a queue. A figure that the broker does not report is None.
 
     `published` counts messages since the start of the broker. `dead` counts dead letters that are not stored yet.
-    `most_bytes` is the number of bytes from which the queue refuses messages.
+    `bytes` counts the messages that no worker has, because only these count against `most_bytes`, the number of bytes
+    from which the queue refuses messages.
     """
 
     ready: int
@@ -183,7 +184,7 @@ def look_by_management(settings: Settings) -> Look:
             consumers=row.get("consumers", 0),
             published=counted.get("publish", 0),
             redelivered=counted.get("redeliver", 0),
-            bytes=row.get("message_bytes"),
+            bytes=row.get("message_bytes_ready"),
             most_bytes=row.get("effective_policy_definition", {}).get("max-length-bytes"),
             dead=dead.get("messages_ready", 0) + dead.get("messages_unacknowledged", 0),
         )

@@ -414,7 +414,7 @@ QUEUE_MESSAGES = Gauge(
 QUEUE_BYTES = Gauge(
     "gateway",
     "queue_bytes",
-    "Bytes of the messages in a queue",
+    "Bytes of the messages in a queue that no worker has",
     (_queue,),
     opened_apart=True,
 )
