@@ -12,6 +12,7 @@ from edugraph_common.runtime.shared_state import graph_changes
 from edugraph_common.runtime.shared_state.graph_changes import (
     ALL_COURSES,
     MOST_CHANGES,
+    MOST_COURSES,
     STREAM,
     GraphChange,
     GraphChanges,
@@ -53,6 +54,18 @@ def test_a_reader_gets_each_change_once_and_in_order(changes: GraphChanges) -> N
     since = changes.since(begun.position)
     assert (list(since.changes), since.is_known) == (written, True)
     assert changes.since(since.position) == ((), since.position, True)
+
+
+def test_a_change_of_very_many_courses_is_a_change_of_all(changes: GraphChanges) -> None:
+    """Out: MOST_COURSES: one import of 10,000 courses writes a million bytes for each of its batches."""
+    changes.append(of("C"))
+    position = changes.since(None).position
+    names = [f"course-{number}" for number in range(MOST_COURSES + 1)]
+    changes.append(of(*names[1:]))
+    changes.append(of(*names))
+    some, all_of_them = changes.since(position).changes
+    assert some.courses == frozenset(names[1:])
+    assert all_of_them.courses == frozenset({ALL_COURSES})
 
 
 def test_a_reader_of_a_stream_that_lost_something_begins_again(

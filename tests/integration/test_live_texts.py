@@ -15,7 +15,7 @@ from importers import importer_on
 
 from edugraph_analyzer.live_share import TOO_LATE, LiveShare, NoTurn
 from edugraph_analyzer.service import AnalyzerService
-from edugraph_common.contracts.errors import ProviderBusy, Refused, Wait
+from edugraph_common.contracts.errors import BudgetSpent, Refused, Wait
 from edugraph_common.contracts.live_days import live_job_id
 from edugraph_common.contracts.messages import (
     Analysis,
@@ -101,7 +101,7 @@ def pack(source: str, name: str, students: int = 1, share_percent: int | None = 
 def wait_of(share: LiveShare, message: Analysis, now: datetime) -> float:
     try:
         share.await_turn(message, now)
-    except ProviderBusy as busy:
+    except BudgetSpent as busy:
         return busy.seconds
     return 0.0
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from edugraph_common.contracts.errors import ProviderBusy, Rejected
+from edugraph_common.contracts.errors import BudgetSpent, Rejected
 from edugraph_common.contracts.findings import Kind
 from edugraph_common.contracts.messages import Analysis
 from edugraph_common.runtime.shared_state.live_texts import LiveTurns
@@ -37,7 +37,7 @@ class LiveShare:
     one_student_per_pack: bool
 
     def await_turn(self, pack: Analysis, now: datetime) -> None:
-        """Raise ProviderBusy until it is the turn of a pack, or NoTurn. Packs without a share have no turn."""
+        """Raise BudgetSpent until it is the turn of a pack, or NoTurn. Packs without a share have no turn."""
         per_minute = self.requests_per_minute(pack.kind)
         if pack.share_percent is None or not per_minute:
             return
@@ -50,7 +50,7 @@ class LiveShare:
         if wait_seconds is None:
             raise NoTurn(TOO_LATE)
         if wait_seconds > 0:
-            raise ProviderBusy(WAITS, wait_seconds)
+            raise BudgetSpent(WAITS, wait_seconds)
 
     def end(self, pack: Analysis) -> None:
         """Forget the turn of a pack that was analysed or given up."""

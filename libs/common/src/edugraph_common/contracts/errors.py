@@ -83,7 +83,7 @@ class ProviderBusy(Wait):
 
 
 class BudgetSpent(Wait):
-    """The budget of the job is spent, or the requests under way may spend it."""
+    """The budget of the job or the share of live texts is spent, or the requests under way may spend it."""
 
     awaited: ClassVar[Awaited] = "budget"
 

@@ -29,6 +29,8 @@ ALL_COURSES = ""
 KEPT_CHANGES = 10_000
 # A reader that has more changes to catch up with begins again, which is faster.
 MOST_CHANGES = 1_000
+# A change of more courses than this stands for all courses, so that the stream has a bound in bytes.
+MOST_COURSES = 50
 
 # After "records" the nodes with the word as `written` or `changed` have to be read again. After "people" persons may
 # also be gone without a trace, because an erasure leaves no node with a word. After "whole" everything has to be read
@@ -111,7 +113,10 @@ class GraphChanges:
         self._new_word = new_word
 
     def append(self, change: GraphChange) -> None:
-        courses = json.dumps(sorted(change.courses), ensure_ascii=False)
+        changed = change.courses
+        if len(changed) > MOST_COURSES:
+            changed = frozenset({ALL_COURSES})
+        courses = json.dumps(sorted(changed), ensure_ascii=False)
         fields: dict[Any, Any] = {"word": change.word, "kind": change.kind, "courses": courses}
         with redis_errors():
             self._redis.xadd(STREAM, fields, maxlen=KEPT_CHANGES, approximate=True)
