@@ -2,9 +2,10 @@
 # neither while it runs, so Neo4j ends, and the container starts again and does it first.
 database=$1 folder=$2
 mkdir -p "$folder"
+# The request goes first: after an answer nothing may load the dump once more, also if the container ends between the two.
 answer() {
-  touch "$folder/$1"
   rm -f "$folder/dump-wanted" "$folder/load-wanted"
+  touch "$folder/$1"
 }
 if test -e "$folder/dump-wanted"; then
   rm -f "$folder/neo4j.dump"

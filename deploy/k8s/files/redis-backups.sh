@@ -2,18 +2,26 @@
 # (edugraph_cli/backups.py). Redis reads its data at its start only, so for the second it ends, and the container starts again.
 folder=$data/backup
 mkdir -p "$folder"
+# The request goes first: after an answer nothing may load the dump once more, also if the container ends between the two.
 answer() {
-  touch "$folder/$1"
   rm -f "$folder/dump-wanted" "$folder/load-wanted"
+  touch "$folder/$1"
 }
 loaded=no
 if test -e "$folder/load-wanted"; then
-  loaded=yes
-  # A dump is the base of an append-only file to which nothing was added yet.
-  rm -rf "$data/appendonlydir"
-  mkdir "$data/appendonlydir"
-  cp "$folder/dump.rdb" "$data/appendonlydir/appendonly.aof.1.base.rdb"
-  echo 'file appendonly.aof.1.base.rdb seq 1 type b' >"$data/appendonlydir/appendonly.aof.manifest"
+  # A dump is the base of an append-only file to which nothing was added yet. A copy that fails leaves the old data.
+  new=$data/appendonlydir.new
+  rm -rf "$new"
+  mkdir "$new"
+  echo 'file appendonly.aof.1.base.rdb seq 1 type b' >"$new/appendonly.aof.manifest"
+  if cp "$folder/dump.rdb" "$new/appendonly.aof.1.base.rdb"; then
+    rm -rf "$data/appendonlydir"
+    mv "$new" "$data/appendonlydir"
+    loaded=yes
+  else
+    rm -rf "$new"
+    answer failed
+  fi
 fi
 (
   until redis-cli ping | grep -q PONG; do sleep 1; done

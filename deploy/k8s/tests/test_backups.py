@@ -1,5 +1,7 @@
 """CronJobs of backups: which there are, what each may touch, and that its server works with it."""
 
+import subprocess
+
 import pytest
 from rendered_chart import CHART, variables
 
@@ -123,3 +125,32 @@ def test_a_job_follows_the_volume_that_it_reads(chart):
         assert term["labelSelector"]["matchLabels"]["app.kubernetes.io/component"] == where
     shared = chart.render(*ON, 'blobs.volume.accessMode="ReadWriteMany"')
     assert "affinity" not in pod(jobs(shared)["objects"])
+
+
+def start_of_redis(data):
+    """Run what the start script of Redis does before Redis starts."""
+    script = CHART / "files" / "redis-backups.sh"
+    command = f'data="{data}"; . "{script}"; kill $!'
+    subprocess.run(["sh", "-c", command], check=True, timeout=20)
+
+
+def test_redis_loads_a_dump_once_and_keeps_its_data_without_one(tmp_path):
+    """Out: the copy into a folder of its own."""
+    old = tmp_path / "appendonlydir" / "appendonly.aof.1.base.rdb"
+    old.parent.mkdir()
+    old.write_text("old data")
+    folder = tmp_path / "backup"
+    folder.mkdir()
+    (folder / "load-wanted").touch()
+    start_of_redis(tmp_path)
+    assert old.read_text() == "old data"
+    assert [path.name for path in folder.iterdir()] == ["failed"]
+
+    (folder / "failed").unlink()
+    (folder / "load-wanted").touch()
+    (folder / "dump.rdb").write_text("a dump")
+    start_of_redis(tmp_path)
+    assert old.read_text() == "a dump"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["appendonlydir", "backup"]
+    # The dump was loaded, but Redis has not answered yet: a container that starts again loads it again.
+    assert (folder / "load-wanted").exists()
