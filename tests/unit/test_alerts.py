@@ -60,6 +60,21 @@ def test_each_has_both_cases_and_a_section(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in {"warning", "critical"}
 
 
+def sections_of(page: str) -> dict[str, tuple[int, list[str]]]:
+    """Return, for each section of a page of docs, the number of its steps and what stands as code in it."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    found = {}
+    for section in text.split("\n## ")[1:]:
+        heading, _, body = section.partition("\n")
+        steps = re.findall(r"^\d+\. ", body, re.MULTILINE)
+        found[heading] = (len(steps), sorted(re.findall(r"`[^`]+`", body)))
+    return found
+
+
+def test_the_runbook_says_the_same_in_both_languages() -> None:
+    assert sections_of("runbook.zh-CN.md") == sections_of("runbook.md")
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
 def test_a_healthy_release_does_not_hide_a_sick_one(rule: dict[str, Any]) -> None:
     """A case with several releases, of which just one is told, by namespace and release; tests.yaml says the rest."""
