@@ -346,6 +346,7 @@ def reading(store: Store) -> Insights:
         issuer=None,
         audit=audit,
         views=nobody,
+        action_permits=nobody,
         ping_redis=lambda: None,
         now=lambda: NOW,
     )

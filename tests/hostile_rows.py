@@ -41,6 +41,7 @@ TYPES = (
     "point_record",
     "post_record",
     "person_record",
+    "action_record",
 )
 FIELDS = (
     "student_id", "student_id_from", "student_id_to", "interaction_type", "teacher_id", "course_id", "topics", "text",
@@ -218,6 +219,14 @@ RECORDS: tuple[Tree, ...] = tuple(
             "text": "Why?",
         },
         "person_record": {"person_id": "a", "also": ["lti-a", "0"], "name": "Mei"},
+        "action_record": {
+            "teacher_id": "t",
+            "student_id": "a",
+            "course_id": "m",
+            "spoken": True,
+            "text": "Mei",
+            "not_until": "2026-03-09",
+        },
     }.items()
 )
 STATEMENTS: tuple[Tree, ...] = tuple(

@@ -58,6 +58,8 @@ KEPT_FIELDS = frozenset(
         "error_type",
         "error_type_id",
         "interaction_type",
+        "spoken",
+        "not_until",
         "message_count",
         "like_count",
         "interaction_count",

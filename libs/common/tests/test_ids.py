@@ -100,6 +100,7 @@ REST: dict[str, dict[str, Any]] = {
     "attempt_record": {"correct": True},
     "post_record": {"text": "Why?"},
     "item_record": {"assigned_to": "group"},
+    "action_record": {"spoken": True},
 }
 
 

@@ -38,6 +38,13 @@ LEAST: dict[str, dict[str, Any]] = {
     "point_record": {"point_id": "p"},
     "post_record": {"student_id": "a", "course_id": "c", "text": "Why?"},
     "person_record": {"person_id": "a"},
+    "action_record": {
+        "teacher_id": "t",
+        "student_id": "a",
+        "course_id": "c",
+        "text": "x",
+        "spoken": True,
+    },
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
     "student_interaction": {"message_count": 1, "like_count": 1, "topics": ()},
@@ -53,6 +60,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "point_record": {"names": (), "requires": ()},
     "post_record": {},
     "person_record": {"also": (), "decides": False},
+    "action_record": {"spoken": True},
 }
 IDS = (["x", "x" * 128, " x "], ["", " ", "x" * 129, "a\nb", "a\x7fb", "a\x00", "\ud800", 5])
 NAMES = (["x", "x" * 500, "a\nb", None], ["", " ", "x" * 501, "a\x00", "\udfff", 5])
@@ -160,6 +168,15 @@ BOUNDS: list[tuple[str, str, tuple[list[Any], list[Any]]]] = [
     *(("post_record", name, optional(IDS)) for name in ("thread_id", "reply_to")),
     *(("post_record", name, NAMES) for name in ("student_name", "title")),
     ("person_record", "person_id", required(IDS)),
+    *(("action_record", name, required(IDS)) for name in ("teacher_id", "student_id", "course_id")),
+    ("action_record", "text", TEXTS),
+    (
+        "action_record",
+        "not_until",
+        (["2026-03-02", "2028-02-29", None],
+         ["", "2026-3-2", "20260302", "2026-02-30", "2026-W10-1", "2026-03-02T00:00:00Z", "tomorrow", 0]),
+    ),
+    ("action_record", "spoken", ([True, False], ["perhaps", None])),
     ("person_record", "name", NAMES),
     ("person_record", "decides", ([True, False], ["perhaps", None])),
     (
@@ -425,7 +442,7 @@ def test_moments_are_written_in_utc_and_sort_as_text() -> None:
 
 # --- what is said of one that is none -----------------------------------------------------------------------------
 
-TYPES = "student_interaction, teacher_interaction, course_record, error_record, course_content, attempt_record, item_record, membership_record, term_record, activity_record, point_record, post_record, person_record"
+TYPES = "student_interaction, teacher_interaction, course_record, error_record, course_content, attempt_record, item_record, membership_record, term_record, activity_record, point_record, post_record, person_record, action_record"
 WHEN = "an ISO 8601 date and time"
 GOOD = whole("student_interaction")
 

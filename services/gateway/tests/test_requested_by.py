@@ -96,8 +96,10 @@ class Sent:
         return Replayed()
 
 
-def application(folder: Path, sent: Sent, caller: Caller) -> FastAPI:
-    """Return a gateway without servers, which everybody asks as this caller."""
+def application(
+    folder: Path, sent: Sent, caller: Caller, permit: tuple[Caller, str, str] | None = None
+) -> FastAPI:
+    """Return a gateway without servers, which everybody asks as this caller. `permit` is the only permit of an action."""
     settings = {
         "broker_url": "amqp://127.0.0.1:1//",
         "redis_url": "redis://127.0.0.1:1/0",
@@ -129,6 +131,7 @@ def application(folder: Path, sent: Sent, caller: Caller) -> FastAPI:
         backpressure=SimpleNamespace(check=lambda *_: None),
         acceptance_numbers=SimpleNamespace(take=lambda: 1),
         sources=SimpleNamespace(use=lambda *_, **__: None, choose=lambda *_, **__: None),
+        action_permits=SimpleNamespace(has=lambda *asked: asked == permit),
         upload_slots=dataclasses.replace(gateway.intake.upload_slots, broker_answers=answers),
     )
 
@@ -248,3 +251,72 @@ def test_letters_that_are_sent_again_are_given_the_person(
         ("data_import", "t1", caller.person),
         ("data_import", 100, caller.person),
     ]
+
+
+ACTION = {"student_id": "s1", "course_id": "math", "spoken": True, "text": "Homework"}
+TEACHER = Caller("k1", ("read:own",), ("teacher",), "T1")
+
+
+def test_the_author_of_an_action_is_the_caller(tmp_path: Path, sent: Sent) -> None:
+    """Out: `teacher_id` in `_record`, a field of the rights, or the model of the request, which knows no author."""
+    app = application(tmp_path, sent, TEACHER, (TEACHER, "s1", "math"))
+    answer = asyncio.run(ask(app, "POST", "/v1/actions", json=ACTION))
+    assert answer.status_code == 202, answer.text
+    [message] = sent.messages
+    assert isinstance(message, ImportJob)
+    rights = message.rights
+    assert (rights.learning, rights.roster, rights.operate, rights.acts) == (
+        False,
+        False,
+        False,
+        True,
+    )
+    assert (rights.client, rights.source) == ("k1", "page-actions")
+    [record] = message.records or ()
+    assert record["data"] == {**ACTION, "teacher_id": "T1"}
+    assert record["timestamp"] == "2026-03-02T00:00:00.000000Z"
+    for more in ({"teacher_id": "T2"}, {"timestamp": "2026-01-01"}, {"record_id": "x"}):
+        answer = asyncio.run(ask(app, "POST", "/v1/actions", json=ACTION | more))
+        assert answer.status_code == 422, answer.text
+    assert len(sent.messages) == 1
+
+
+@pytest.mark.parametrize(
+    ("caller", "permit"),
+    [
+        (TEACHER, None),
+        (TEACHER, (TEACHER, "s2", "math")),
+        (TEACHER, (TEACHER, "s1", "physics")),
+        (TEACHER, (Caller("k2", ("read:own",), ("teacher",), "T1"), "s1", "math")),
+        (Caller("k1", SCOPES, ("teacher", "head")), (Caller("k1", SCOPES, ("teacher", "head")), "s1", "math")),
+    ],
+    ids=["none", "another student", "another course", "another caller", "no person"],
+)  # fmt: skip
+def test_no_action_is_taken_without_a_permit(
+    tmp_path: Path, sent: Sent, caller: Caller, permit: Any
+) -> None:
+    """Out: the question to the permits, or the one about the person, in `_author`."""
+    app = application(tmp_path, sent, caller, permit)
+    answer = asyncio.run(ask(app, "POST", "/v1/actions", json=ACTION))
+    assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (403, "rows")
+    assert sent.messages == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"spoken": False, "text": " "},
+        {"text": "x" * 2_001},
+        {"not_until": "2026-02-30"},
+        {"not_until": "2026-03-02T00:00:00Z"},
+        {"student_id": ""},
+    ],
+    ids=str,
+)
+def test_an_action_that_says_nothing_or_too_much_is_refused(
+    tmp_path: Path, sent: Sent, wrong: dict[str, Any]
+) -> None:
+    app = application(tmp_path, sent, TEACHER, (TEACHER, "s1", "math"))
+    answer = asyncio.run(ask(app, "POST", "/v1/actions", json=ACTION | wrong))
+    assert answer.status_code == 422, answer.text
+    assert sent.messages == []

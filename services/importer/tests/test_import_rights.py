@@ -27,6 +27,8 @@ OF_TYPE: dict[str, dict[str, Any]] = {}
 for line in GOLDEN.read_text().splitlines():
     OF_TYPE.setdefault(json.loads(line)["type"], json.loads(line))
 ROSTER = {"membership_record", "person_record", "term_record"}
+# No import may write this type, whatever the rights of its caller.
+ACTIONS = {"action_record"}
 
 
 def membership(**data: Any) -> dict[str, Any]:
@@ -53,12 +55,13 @@ def test_the_types_of_rosters_are_those_that_say_who_is_who_and_in_which_group()
 @pytest.mark.parametrize(
     ("rights", "written"),
     [
-        (ImportRights(), set(RECORD_TYPES) - ROSTER),
+        (ImportRights(), set(RECORD_TYPES) - ROSTER - ACTIONS),
         (ImportRights(learning=False, roster=True), ROSTER),
-        (ImportRights(roster=True), set(RECORD_TYPES)),
+        (ImportRights(roster=True), set(RECORD_TYPES) - ACTIONS),
         (ImportRights(learning=False), set()),
+        (ImportRights(learning=False, acts=True), ACTIONS),
     ],
-    ids=["submit", "roster", "both", "neither"],
+    ids=["submit", "roster", "both", "neither", "acts"],
 )
 def test_a_type_that_the_caller_may_not_write_is_set_aside_with_a_sentence(
     rights: ImportRights, written: set[str]
@@ -71,10 +74,12 @@ def test_a_type_that_the_caller_may_not_write_is_set_aside_with_a_sentence(
     }
     for reject in found.graph.rejects:
         scope = "roster" if reject.found in ROSTER else "submit"
-        assert (
-            reject.reason
-            == f"needs the scope {scope}, which the caller of this import does not have"
-        )
+        reason = f"needs the scope {scope}, which the caller of this import does not have"
+        if reject.found in ACTIONS:
+            reason = (
+                "is written by POST /v1/actions and by no import, so that nobody chooses its author"
+            )
+        assert reject.reason == reason
         assert parse_record(json.loads(reject.raw or "")).type == reject.found
     assert found.graph.read == len(RECORD_TYPES)
     assert found.graph.rights == rights

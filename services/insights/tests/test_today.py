@@ -35,6 +35,7 @@ class SyntheticClass:
     attempts: list[dict[str, Any]] = field(default_factory=list)
     mistakes: list[dict[str, Any]] = field(default_factory=list)
     contacts: list[dict[str, Any]] = field(default_factory=list)
+    taken: list[dict[str, Any]] = field(default_factory=list)
     needs: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -81,6 +82,15 @@ class SyntheticClass:
     def write_to(self, student: str, at: datetime) -> None:
         self.contacts.append({"student": student, "at": at})
 
+    def act(
+        self, student: str, at: datetime, *, spoken: bool = False, not_until: str | None = None
+    ) -> None:
+        """Let a teacher note that they spoke with a student, or until when the student is put off."""
+        record = f"n{len(self.taken)}"
+        said = {"spoken": spoken, "text": None, "not_until": not_until}
+        by = {"author": "t", "author_name": None}
+        self.taken.append({"student": student, "record": record, "at": at, **said, **by})
+
     def first_outcomes(self) -> list[dict[str, Any]]:
         """Return how many first attempts were made at each point, and how many of them were right."""
         first: dict[tuple[str, str], dict[str, Any]] = {}
@@ -105,6 +115,7 @@ class SyntheticClass:
             attempts=self.attempts,
             mistakes=self.mistakes,
             contacts=self.contacts,
+            actions=self.taken,
             tested_points=lambda items: [
                 {"item": item, "point": item.split("-")[0], "name": item.split("-")[0]}
                 for item in items
@@ -254,3 +265,24 @@ def test_without_records_of_what_teachers_write_no_mistake_is_said_to_wait() -> 
     assert "answer" not in {each.kind for each in made.actions()}
     made.write_to(made.students[1], LESSONS[1])
     assert "answer" in {each.kind for each in made.actions()}
+
+
+def test_a_student_who_was_spoken_with_or_is_put_off_does_not_wait() -> None:
+    """Out: `_with_spoken`, or `held`, where `today` looks for what waits."""
+    made = SyntheticClass(Random(1))
+    made.practise(right_logit=3.5, spread=0.2)
+    made.write_to(made.students[9], LESSONS[0])
+    for student in made.students[:3]:
+        made.err(student, LESSONS[1])
+    assert waiting(made) == tuple(made.students[:3])
+    made.act(made.students[0], LESSONS[0], spoken=True)  # before the mistake
+    made.act(made.students[1], LESSONS[2], spoken=True)
+    made.act(made.students[2], LESSONS[2], not_until="2026-05-30")
+    assert waiting(made) == (made.students[0],)
+    made.act(made.students[2], LESSONS[3], not_until="2026-05-29")
+    assert waiting(made) == (made.students[0], made.students[2])
+
+
+def waiting(made: SyntheticClass) -> tuple[str, ...]:
+    [action] = [each for each in made.actions() if each.kind == "answer"]
+    return tuple(sorted(action.students))

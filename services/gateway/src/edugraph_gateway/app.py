@@ -20,6 +20,7 @@ from edugraph_common.runtime.service.problems import Problem, Refusal
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_gateway.api.dependencies import note_refusal
 from edugraph_gateway.api.routes import (
+    actions,
     analyses,
     audit,
     dead_letters,
@@ -88,7 +89,7 @@ def make_application(gateway: Gateway) -> FastAPI:
     application.state.gateway = gateway
     of_work, of_graph = (
         (imports, live_records, xapi, previews, analyses, jobs, tasks, dead_letters),
-        (graph, documents, students, reviews),
+        (graph, documents, students, reviews, actions),
     )
     for module in (*of_work, *of_graph, sources, source_trials, health, diagnosis, audit):
         application.include_router(module.router)

@@ -23,6 +23,7 @@ from edugraph_common.runtime.messaging.queue_depth import queue_depth
 from edugraph_common.runtime.service.cached import cached_for
 from edugraph_common.runtime.service.settings import secret_of
 from edugraph_common.runtime.shared_state.acceptance import AcceptanceNumbers
+from edugraph_common.runtime.shared_state.action_permits import ActionPermits
 from edugraph_common.runtime.shared_state.api_keys import ApiKeys
 from edugraph_common.runtime.shared_state.audit import Audit
 from edugraph_common.runtime.shared_state.bootstrap_key import KeysWithBootstrap
@@ -196,6 +197,7 @@ def open_gateway(
             ),
             preview_slots=CapacityLimiter(PREVIEWS_AT_A_TIME),
             sources=SourceRegistry(client),
+            action_permits=ActionPermits(client),
         ),
         live=live,
         statements=statements,

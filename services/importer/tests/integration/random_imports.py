@@ -95,6 +95,10 @@ DATA = {
         {"teacher_name": called, "student_name": called, "feedback": called, "interaction_count": count,
          "course_id": course, "text": called, "subject": called},
     ),
+    "action_record": _fields(
+        {"teacher_id": teacher, "student_id": student, "course_id": course, "spoken": st.just(True)},
+        {"text": called, "not_until": first_day},
+    ),
     "course_record": _fields(
         {"student_id": student, "course_id": course},
         {"student_name": called, "course_name": called, "course_description": called, "difficulty": level,

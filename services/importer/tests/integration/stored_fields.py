@@ -151,6 +151,11 @@ PLACES: dict[str, dict[str, Place]] = {
         "student_name": on_link("RECEIVED_BY", "name"),
         "course_id": IN_COURSE,
     },
+    "action_record": {
+        "teacher_id": end_of("SENT"),
+        "student_id": end_of("RECEIVED_BY"),
+        "course_id": IN_COURSE,
+    },
     "post_record": {
         "student_id": end_of("SENT"),
         "student_name": on_link("SENT", "name"),

@@ -54,7 +54,9 @@ ABOUT_PERSONS = frozenset(
 )
 # A caller could choose two groups as small as they like, so this question is not answered in cells.
 OF_TWO_GROUPS = frozenset({"groups"})
-EVERY_QUESTION = IN_CELLS | ABOUT_PERSONS | OF_TWO_GROUPS
+# Actions of teachers are shown to those who lead the students, whatever else a role may see.
+OF_LEADERS = frozenset({"actions"})
+EVERY_QUESTION = IN_CELLS | ABOUT_PERSONS | OF_TWO_GROUPS | OF_LEADERS
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Rule:
 
 # The rule of heads for each value of EDUGRAPH_HEAD_SEES.
 OF_HEADS: Mapping[HeadSees, Rule] = {
-    "persons": Rule("everybody", EVERY_QUESTION),
+    "persons": Rule("everybody", EVERY_QUESTION - OF_LEADERS),
     "groups": Rule("groups", IN_CELLS | OF_TWO_GROUPS),
     "cells": Rule("cells", IN_CELLS),
 }
@@ -298,6 +300,21 @@ def _led(
 def _members(graph: Graph, group: str, at: datetime) -> frozenset[str]:
     rows = graph.read("students_of_group", group=group, now=at.isoformat())
     return frozenset(row["student"] for row in rows)
+
+
+def need_to_lead(graph: Graph, caller: Caller, student: str, course: str, now: datetime) -> None:
+    """Raise Refusal 403 unless this caller, as a teacher, leads this student in this course.
+
+    The answer is the same for a student or a course that does not exist.
+    """
+    if "teacher" not in caller.roles:
+        words = "Only a teacher who leads a student may write what was done about the student."
+        raise Refusal(403, "role", words, caller.client_id)
+    led = _led(graph, own_person(graph, caller), course, None, now)
+    wanted = led & {owner_of(graph, student)}
+    if not _in_course(graph, course, wanted, None):
+        words = "You do not lead this student in this course, so you may not write what was done."
+        raise Refusal(403, "rows", words, caller.client_id)
 
 
 def _not_restricted(graph: Graph, student: str) -> frozenset[str]:

@@ -22,6 +22,7 @@ from edugraph_common.runtime.service.instruments import open_all
 from edugraph_common.runtime.service.loopback_only import LoopbackOnly
 from edugraph_common.runtime.service.problems import Problem, Refusal
 from edugraph_insights import (
+    action_routes,
     api,
     choices,
     graph_api,
@@ -67,7 +68,16 @@ def make_application(insights: Insights) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},  # the middleware has its own
     )
     application.state.insights = insights
-    for module in (api, choices, graph_api, session_routes, page, query_routes, view_routes):
+    for module in (
+        api,
+        choices,
+        graph_api,
+        session_routes,
+        page,
+        query_routes,
+        view_routes,
+        action_routes,
+    ):
         application.include_router(module.router)
     application.router.routes.append(Route(PATH, endpoint=agents))
 

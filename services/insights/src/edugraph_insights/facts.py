@@ -158,6 +158,38 @@ class Claim(NamedTuple):
     confidence: float
 
 
+class TeacherAction(NamedTuple):
+    """An action of a teacher about a student. Before the day `not_until` the student is not proposed for today."""
+
+    student: str
+    record: str
+    at: datetime
+    author: str
+    author_name: str | None
+    spoken: bool
+    text: str | None
+    not_until: str | None
+
+
+def put_off(actions: Iterable[TeacherAction], today: date) -> dict[str, TeacherAction]:
+    """Return, for each student who is not to be proposed today, the action that says so.
+
+    The latest action with a day counts, so that a later one can end it.
+    """
+    latest: dict[str, TeacherAction] = {}
+    for action in actions:
+        if action.not_until is None:
+            continue
+        known = latest.get(action.student)
+        if known is None or (action.at, action.record) > (known.at, known.record):
+            latest[action.student] = action
+    found = {}
+    for student, action in latest.items():
+        if action.not_until is not None and today.isoformat() < action.not_until:
+            found[student] = action
+    return found
+
+
 class Use(NamedTuple):
     """The courses that have a point, and the number of records that name it."""
 
@@ -581,6 +613,13 @@ class Facts:
         ):
             found[row["student"]].append(row["at"])
         return dict(found)
+
+    def actions(self, course: str) -> list[TeacherAction]:
+        """Return what teachers did about these students in a course until `until`, the latest first."""
+        rows = self.graph.read(
+            "actions", students=list(self.students), course=course, until=self.until.isoformat()
+        )
+        return [TeacherAction(**row) for row in rows]
 
     def records(self, course: str, point: str | None, item: str | None, limit: int) -> list[Row]:
         """Return attempts and mistakes with their texts, the latest first."""

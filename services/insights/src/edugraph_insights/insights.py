@@ -13,6 +13,7 @@ from edugraph_common.contracts.errors import Retryable
 from edugraph_common.runtime.service.problems import Problem
 from edugraph_common.runtime.service.redis_errors import redis_errors
 from edugraph_common.runtime.service.settings import secret_of
+from edugraph_common.runtime.shared_state.action_permits import ActionPermits
 from edugraph_common.runtime.shared_state.audit import Audit
 from edugraph_common.runtime.shared_state.bootstrap_key import KeysWithBootstrap
 from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller, KeyRing
@@ -96,6 +97,7 @@ class Insights:
     issuer: Issuer | None
     audit: Audit
     views: SavedViews
+    action_permits: ActionPermits
     ping_redis: Callable[[], None]
     now: Callable[[], datetime]
     sessions: Sessions | None = None
@@ -214,6 +216,7 @@ def open_insights(
         issuer=issuer,
         audit=Audit(client, secret_of(settings.privacy_secret)),
         views=SavedViews(client, timedelta(days=settings.view_retention_days)),
+        action_permits=ActionPermits(client),
         ping_redis=ping,
         now=now,
         sessions=sessions,

@@ -317,6 +317,7 @@ def reading(
         issuer=None,
         audit=audit or NotedAudit(),
         views=None,
+        action_permits=None,
         ping_redis=lambda: None,
         now=lambda: now,
         answers=answers,

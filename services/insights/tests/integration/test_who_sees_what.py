@@ -75,6 +75,7 @@ PERSONAL_READS = (
     "answers",
     "changes",
     "due",
+    "actions",
 )
 
 

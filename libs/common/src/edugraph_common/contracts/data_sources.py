@@ -23,7 +23,7 @@ from edugraph_common.contracts.messages import (
     Format,
 )
 from edugraph_common.contracts.record_fields import Id
-from edugraph_common.contracts.record_keys import DEFAULT_SOURCE, SourceName
+from edugraph_common.contracts.record_keys import ACTIONS_SOURCE, DEFAULT_SOURCE, SourceName
 
 LONGEST_MAPPING = 16_384  # characters
 MOST_KEYS = 100
@@ -48,6 +48,8 @@ FORMATS_OF_KIND: Mapping[SourceKind, frozenset[Format]] = {
 def _not_reserved(name: str) -> str:
     if name == DEFAULT_SOURCE:
         raise ValueError(f"{DEFAULT_SOURCE} is the source of imports without a source")
+    if name == ACTIONS_SOURCE:
+        raise ValueError(f"{ACTIONS_SOURCE} is the source of the actions of teachers")
     return name
 
 

@@ -147,19 +147,22 @@ class Requested(Sent):
 class ImportRights(Requested):
     """The caller of an import and their rights, as they were when the import was accepted.
 
-    `learning` and `roster` allow the two groups of record types (`ROSTER_TYPES`), and `operate` allows decisions
-    about ids of persons. `source` is the name of the source that the records belong to; the import writes, replaces
-    and withdraws only records of this source.
+    `learning` and `roster` allow the two groups of record types (`ROSTER_TYPES`), `operate` allows decisions about
+    ids of persons, and `acts` allows actions of teachers. `source` is the name of the source that the records belong
+    to; the import writes, replaces and withdraws only records of this source.
     """
 
     learning: bool = True
     roster: bool = False
     operate: bool = False
+    acts: bool = False
     source: str = DEFAULT_SOURCE
 
     def may_write(self, record_type: str) -> bool:
         if record_type in ROSTER_TYPES:
             return self.roster
+        if record_type == "action_record":
+            return self.acts
         return self.learning
 
 

@@ -155,10 +155,11 @@ _GRAPH = (
         ),
         "personal",
         Words(
-            "texts of messages, posts, feedback, questions, mistakes and answers, a hash of the id of the post that "
-            "a post answers, outcomes of attempts, used hints and lateness, progress and dates, membership of "
-            "groups, minutes of activity by course and day, and what was found in them, with quotes",
-            "消息、帖子、评语、题目、错误和作答的文本，帖子所回复帖子编号的散列值，作答结果、所用提示和是否迟交，进度和日期，所属班组，每门课每天的活动分钟，以及在其中发现的内容和引文",
+            "texts of messages, posts, feedback, questions, mistakes and answers, what teachers did about a student, "
+            "with their notes, a hash of the id of the post that a post answers, outcomes of attempts, hints and "
+            "lateness, progress and dates, membership of groups, minutes of activity by course and day, and what was "
+            "found in them, with quotes",
+            "消息、帖子、评语、题目、错误和作答的文本，教师对学生所做的处理及其备注，帖子所回复帖子编号的散列值，作答结果、所用提示和是否迟交，进度和日期，所属班组，每门课每天的活动分钟，以及在其中发现的内容和引文",
         ),
         _PROVENANCE,
         _RECORD_LIFE,
@@ -1045,6 +1046,25 @@ _REDIS = (
             "whoever saves the id again from a page that is still open has it: erase again. Views of a key that was "
             "revoked are seen by nobody, and end by themselves",
             "若有人从仍打开的页面再次保存该编号，请再删除一次。已撤销密钥的视图无人可见，到期自行消失",
+        ),
+    ),
+    DataPlace(
+        "redis.action_permits",
+        Store.REDIS,
+        ("edugraph:action-permit:*",),
+        "pseudonymous",
+        Words(
+            "a hash of the caller, the student and the course of an action that the caller may write",
+            "调用者可以写入的一项处理的散列值（由调用者、学生和课程得出）",
+        ),
+        Words(
+            "to let only those who lead a student write what they did",
+            "只让带该学生的教师写入其处理情况",
+        ),
+        Words("5 minutes", "5 分钟"),
+        left=Words(
+            "it ends by itself after five minutes, and opens nothing: no action about an erased student is written",
+            "五分钟后自行失效，且不能再写入：不会写入关于已删除学生的处理",
         ),
     ),
     DataPlace(

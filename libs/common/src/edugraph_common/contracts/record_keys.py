@@ -12,6 +12,8 @@ from pydantic import StringConstraints
 
 # The source of imports that name none, if their caller has no source.
 DEFAULT_SOURCE = "default"
+# The source of the actions of teachers. No import may use it, so that no import replaces or withdraws an action.
+ACTIONS_SOURCE = "page-actions"
 LONGEST_SOURCE_NAME = 40
 LONGEST_KEY = 128
 

@@ -34,6 +34,7 @@ from edugraph_common.contracts.record_fields import (
     Timestamp,
 )
 from edugraph_common.contracts.school_records import (
+    ActionRecord,
     ActivityRecord,
     MembershipRecord,
     PersonRecord,
@@ -288,6 +289,7 @@ Data = (
     | PointRecord
     | PostRecord
     | PersonRecord
+    | ActionRecord
 )
 RecordType = Literal[
     "student_interaction",
@@ -303,6 +305,7 @@ RecordType = Literal[
     "point_record",
     "post_record",
     "person_record",
+    "action_record",
 ]
 RECORD_TYPES: tuple[RecordType, ...] = get_args(RecordType)
 # The types that say which ids mean one person, who belongs to a group and who leads it, and so whom a teacher may
@@ -327,6 +330,7 @@ DATA_OF_TYPE: dict[str, type[Data]] = dict(
             PointRecord,
             PostRecord,
             PersonRecord,
+            ActionRecord,
         ),
         strict=True,
     )
@@ -338,6 +342,7 @@ ONE_OF: Mapping[str, tuple[str, ...]] = {
     "attempt_record": ("correct", "score", "response"),
     "membership_record": ("student_id", "teacher_id"),
     "point_record": ("point_id", "name"),
+    "action_record": ("spoken", "text", "not_until"),
 }
 
 
@@ -653,6 +658,7 @@ _FORMS = {
     "ends": "an ISO 8601 date and time",
     "opens_at": "an ISO 8601 date and time",
     "due_at": "an ISO 8601 date and time",
+    "not_until": "a day like 2026-10-01",
     "breaks": "an interval like 2026-10-01/2026-10-08",
     "record_id": "1 to 128 characters",
 }

@@ -1,12 +1,12 @@
-"""Records about the organisation and use of a school: ids of persons, members of groups, terms, activity."""
+"""Records about the organisation and use of a school: persons, groups, terms, activity, actions of teachers."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.contracts.record_fields import Id, Name, Timestamp
+from edugraph_common.contracts.record_fields import Id, Name, Text, Timestamp
 
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(Timestamp)
 
@@ -27,6 +27,20 @@ def _interval(value: str) -> str:
 
 
 Interval = Annotated[str, AfterValidator(_interval)]
+
+
+def _day(value: str) -> str:
+    try:
+        is_day = date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        is_day = False
+    if not is_day:
+        raise ValueError("is not a day like 2026-10-01")
+    return value
+
+
+# A day of the school's calendar. It has no time zone.
+Day = Annotated[str, AfterValidator(_day)]
 
 
 class _Lasting(ContractModel):
@@ -113,3 +127,25 @@ class ActivityRecord(ContractModel):
     activity_id: Id | None = None
     kind: Literal["page", "video", "exercise", "forum", "other"] | None = None
     duration_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+
+class ActionRecord(ContractModel):
+    """An action of a teacher about a student in a course. Only teachers who lead the student see it.
+
+    `spoken` says that the teacher spoke with the student, and `text` is a note. Before the day `not_until`, the
+    student is not proposed for today. The latest record with `not_until` counts.
+    """
+
+    teacher_id: Id
+    student_id: Id
+    course_id: Id
+    spoken: bool = False
+    text: Text | None = None
+    not_until: Day | None = None
+
+    @model_validator(mode="after")
+    def says_something(self) -> Self:
+        has_text = bool((self.text or "").strip())
+        if not self.spoken and not has_text and self.not_until is None:
+            raise ValueError("one of spoken, text and not_until is required")
+        return self

@@ -378,6 +378,8 @@ def _best_fit(header: Sequence[str]) -> tuple[RecordType, dict[str, str | None]]
     names = _names_of_fields()
     candidates: list[tuple[tuple[int, int], RecordType, dict[str, str | None]]] = []
     for record_type in RECORD_TYPES:
+        if record_type == "action_record":
+            continue  # No import writes it.
         columns: dict[str, str | None] = {}
         fields = ("timestamp", "record_id", *DATA_OF_TYPE[record_type].model_fields)
         for column in header:

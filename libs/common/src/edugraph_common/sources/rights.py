@@ -7,6 +7,9 @@ from edugraph_common.contracts.school_records import MembershipRecord, PersonRec
 OWN_LEADER = (
     "would make the caller of this import the leader of a group; another caller has to import it"
 )
+ONLY_AS_ACTION = (
+    "is written by POST /v1/actions and by no import, so that nobody chooses its author"
+)
 NEEDS_OPERATE = "needs the scope operate, which the caller of this import does not have"
 
 
@@ -15,6 +18,10 @@ def check_rights(record: Record, rights: ImportRights, job_id: str) -> None:
 
     `job_id` is the id with which the mark of the caller's own person was made.
     """
+    if record.type == "action_record" and not rights.acts:
+        raise InvalidRecord(
+            "type", "a type of record that is imported", record.type, ONLY_AS_ACTION
+        )
     if not rights.may_write(record.type):
         scope = "roster" if record.type in ROSTER_TYPES else "submit"
         reason = f"needs the scope {scope}, which the caller of this import does not have"

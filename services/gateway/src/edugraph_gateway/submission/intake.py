@@ -8,6 +8,7 @@ from edugraph_common.contracts.data_sources import DataSource
 from edugraph_common.contracts.messages import Format
 from edugraph_common.runtime.service.problems import Problem, Refusal
 from edugraph_common.runtime.shared_state.acceptance import AcceptanceNumbers
+from edugraph_common.runtime.shared_state.action_permits import ActionPermits
 from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
 from edugraph_common.runtime.shared_state.source_registry import (
     NotOwnSource,
@@ -35,6 +36,7 @@ class Intake:
     limits: BodyLimits
     preview_slots: CapacityLimiter
     sources: SourceRegistry
+    action_permits: ActionPermits
 
     async def next_acceptance_number(self) -> int:
         """Return the number that decides between two contents of one record with equal times. Raises Retryable."""

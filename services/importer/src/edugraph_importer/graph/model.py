@@ -43,6 +43,7 @@ LABEL_OF_TYPE = {
     "point_record": "Definition",
     "post_record": "Interaction",
     "person_record": "PersonRecord",
+    "action_record": "Interaction",
 }
 
 # Severity -> weight of one mistake. The numbers are exact in binary, so that sums do not depend on their order.

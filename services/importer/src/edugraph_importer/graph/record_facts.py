@@ -26,6 +26,7 @@ from edugraph_common.contracts.records import (
     iso,
 )
 from edugraph_common.contracts.school_records import (
+    ActionRecord,
     ActivityRecord,
     MembershipRecord,
     PersonRecord,
@@ -119,6 +120,10 @@ def facts_of(  # noqa: C901 - one case for each type of record
             facts.interaction = Interaction(key, data.interaction_count, data.feedback)
             facts.fields.append((("Teacher", data.teacher_id), "name", data.teacher_name))
             facts.fields.append((("Student", data.student_id), "name", data.student_name))
+        case ActionRecord() as data:
+            row |= {"from": data.teacher_id, "to": data.student_id, "course": data.course_id}
+            row |= {"spoken": data.spoken, "text": data.text, "not_until": data.not_until}
+            facts.rows.append(("create_action", row))
         case ErrorRecord() as data:
             _add_error_record(facts, row, data)
         case CourseContent() as data:
@@ -175,7 +180,7 @@ def given_ids(record: Record, as_given: Record) -> Row:
         "student_id_to": "to_given",
         "teacher_id": "given",
     }
-    if record.type == "teacher_interaction":
+    if record.type in ("teacher_interaction", "action_record"):
         columns = {"teacher_id": "from_given", "student_id": "to_given"}
     row: Row = {"renamed": True}
     for name, column in columns.items():
@@ -365,7 +370,7 @@ def nodes(record: Record) -> Iterator[Node]:  # noqa: C901 - one case for each t
     elif not isinstance(data, TermRecord | ActivityRecord) and data.course_id:
         yield "Course", data.course_id
     match data:
-        case TeacherInteraction():
+        case TeacherInteraction() | ActionRecord():
             yield "Teacher", data.teacher_id
         case StudentInteraction():
             yield from (("Topic", topic) for topic in topics(data))

@@ -66,6 +66,7 @@ _RECORD_STATEMENTS = (
     "create_like",
     "create_post",
     "create_teacher_interaction",
+    "create_action",
     "create_attempt",
     "create_item_definition",
     "assigned_to_Course",

@@ -85,7 +85,7 @@ RETURN s.id AS student, ['record', 'at', 'types', 'words', 'text'] AS columns,
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:SENT|RECEIVED_BY|TRIED]-(n)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND n.timestamp >= datetime($since) AND n.timestamp <= datetime($until)
-  AND n.outcome IS NULL AND coalesce(n.text, n.response) IS NOT NULL
+  AND n.outcome IS NULL AND coalesce(n.text, n.response) IS NOT NULL AND n.record_type <> 'action_record'
 RETURN s.id AS student, ['record', 'at', 'read', 'evidence', 'confidence', 'sentiment', 'reviewed'] AS columns,
   collect([n.id, toString(n.timestamp), n.finding IS NOT NULL, n.found_evidence IS NOT NULL, n.found_confidence, n.found_sentiment,
     n.verdicts IS NOT NULL]) AS rows
@@ -147,6 +147,7 @@ ORDER BY m.timestamp DESC, m.id LIMIT $limit
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:SENT|RECEIVED_BY|TRIED]-(n)
 WHERE n.timestamp >= datetime($since) AND n.timestamp <= datetime($until) AND n.outcome IS NULL
+  AND n.record_type <> 'action_record'
 OPTIONAL MATCH (n)-[:IN_COURSE]->(c:Course)
 WITH s, n, collect(c.id) AS courses
 WHERE size(courses) = 0 OR $course IN courses
@@ -196,11 +197,21 @@ ORDER BY n.timestamp DESC, n.id LIMIT $limit
 // Returns when teachers wrote to these students in a course, or without a course.
 UNWIND $students AS id
 MATCH (s:Student {id: id})<-[:RECEIVED_BY]-(n:Interaction)<-[:SENT]-(t:Teacher)
-WHERE n.timestamp <= datetime($until)
+WHERE n.timestamp <= datetime($until) AND n.record_type <> 'action_record'
 OPTIONAL MATCH (n)-[:IN_COURSE]->(c:Course)
 WITH s, n, collect(c.id) AS courses
 WHERE size(courses) = 0 OR $course IN courses
 RETURN s.id AS student, n.timestamp AS at
+
+// name: actions
+// Returns what teachers did about these students in a course, until a moment.
+UNWIND $students AS id
+MATCH (s:Student {id: id})<-[:RECEIVED_BY]-(n:Interaction {record_type: 'action_record'})-[:IN_COURSE]->(c)
+WHERE c.id = $course AND n.timestamp <= datetime($until)
+MATCH (n)<-[:SENT]-(t:Teacher)
+RETURN s.id AS student, n.id AS record, n.timestamp AS at, t.id AS author, t.name AS author_name, n.spoken AS spoken,
+  n.text AS text, n.not_until AS not_until
+ORDER BY n.timestamp DESC, n.id
 
 // name: names
 // Returns the names of these students.

@@ -18,7 +18,8 @@ RETURN {relationship}
 // Returns relationships to records and days, but not to those of a student who is restricted.
 UNWIND $ids AS id
 MATCH (n:{label} {{key}: id})-[r:{types}]-(m)
-WHERE {in_time} AND NOT EXISTS { MATCH (m)--(o:Student) WHERE o.restricted }
+WHERE {in_time} AND coalesce(m.record_type, '') <> 'action_record'
+  AND NOT EXISTS { MATCH (m)--(o:Student) WHERE o.restricted }
 RETURN {relationship}
 
 // name: to_derived
@@ -54,7 +55,7 @@ RETURN {relationship}
 // Returns the records of permitted students in permitted courses, without messages of other students.
 UNWIND $persons AS p
 MATCH (n:Student {id: p.student})-[r:{types}]-(m)
-WHERE ($ids IS NULL OR m.id IN $ids) AND {in_time}
+WHERE ($ids IS NULL OR m.id IN $ids) AND {in_time} AND coalesce(m.record_type, '') <> 'action_record'
   AND (p.courses IS NULL OR m.course_id IN p.courses
     OR EXISTS { MATCH (m)-[:IN_COURSE]->(c:Course) WHERE c.id IN p.courses })
   AND NOT EXISTS { MATCH (m)-[:SENT|RECEIVED_BY]-(o:Student) WHERE NOT o.id IN $students }
@@ -64,7 +65,7 @@ RETURN {relationship}
 // Returns the relationships from the same records to courses, items, types, points and topics.
 UNWIND $persons AS p
 MATCH (s:Student {id: p.student})-[:MADE|TRIED|HAS_RECORD|SENT|RECEIVED_BY]-(n)-[r:{types}]->(m)
-WHERE ($ids IS NULL OR m.id IN $ids OR m.canonical IN $ids) AND {in_time_n}
+WHERE ($ids IS NULL OR m.id IN $ids OR m.canonical IN $ids) AND {in_time_n} AND coalesce(n.record_type, '') <> 'action_record'
   AND (p.courses IS NULL OR EXISTS { MATCH (n)-[:IN_COURSE]->(c:Course) WHERE c.id IN p.courses })
   AND NOT EXISTS { MATCH (n)-[:SENT|RECEIVED_BY]-(o:Student) WHERE NOT o.id IN $students }
 RETURN DISTINCT {relationship}
@@ -93,7 +94,8 @@ ORDER BY id LIMIT $limit
 // name: is_there
 // Returns a node by its id, unless it is a restricted student or a record of one.
 MATCH (n:{label} {id: $id})
-WHERE coalesce(n.restricted, false) = false AND ($owned = false OR NOT EXISTS { MATCH (n)--(o:Student) WHERE o.restricted })
+WHERE coalesce(n.restricted, false) = false AND coalesce(n.record_type, '') <> 'action_record'
+  AND ($owned = false OR NOT EXISTS { MATCH (n)--(o:Student) WHERE o.restricted })
 RETURN n.id AS id
 
 // name: search
@@ -106,7 +108,8 @@ ORDER BY id LIMIT $limit
 // name: search_records
 // Returns records by the beginning of their id, which has an index, without those of restricted students.
 MATCH (n:{label})
-WHERE n.id STARTS WITH $begins AND {in_time_n} AND NOT EXISTS { MATCH (n)--(o:Student) WHERE o.restricted }
+WHERE n.id STARTS WITH $begins AND {in_time_n} AND coalesce(n.record_type, '') <> 'action_record'
+  AND NOT EXISTS { MATCH (n)--(o:Student) WHERE o.restricted }
 RETURN n.id AS id
 ORDER BY id LIMIT $limit
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edugraph_insights.questions import (
+    actions,
     answers,
     attention,
     changes,
@@ -76,5 +77,6 @@ QUESTIONS: Mapping[str, Question[Any, Any]] = {
         changes,
         spread,
         due,
+        actions,
     )
 }

@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 from edugraph_common.contracts.records import HALF
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
-from edugraph_insights.facts import Attempt, Facts, Need, Point
+from edugraph_insights.facts import Attempt, Facts, Need, Point, TeacherAction, put_off
 from edugraph_insights.questions import needs_help
 from edugraph_insights.questions.grid import Cell, tries_of
 from edugraph_insights.questions.needs_help import NeedsHelp, OfHelp
@@ -83,14 +83,23 @@ def find(facts: Facts, asked: ForToday) -> Found[Action]:
     cells = tries_of(facts, attempts, period.since).cells
     recent_mistakes = [each for each in mistakes.values() if each["at"] >= period.since]
     contacts = facts.contacts(asked.course)
-    waiting = _waiting(recent_mistakes, contacts, period.days)
+    taken = facts.actions(asked.course)
+    held = put_off(taken, day_of(facts.until, facts.zone))
+    waiting = _waiting(recent_mistakes, _with_spoken(contacts, taken), period.days)
     unknown_answers = 0
     # Without contacts, the school does not record what teachers write, and no mistake is known to wait.
     if not contacts:
         unknown_answers = len(waiting)
         waiting = []
+    waiting = [each for each in waiting if each.student not in held]
 
-    help_rows = [each.row for each in needs_help.found_from(attempts, facts, asked).rows]
+    help_rows = []
+    held_with_reasons = 0
+    for each in needs_help.found_from(attempts, facts, asked).rows:
+        if each.row.student not in held:
+            help_rows.append(each.row)
+        elif each.row.reasons:
+            held_with_reasons += 1
     # In the order of the number of students whom they help.
     actions = [
         _repeat(cells, facts, attempts),
@@ -121,8 +130,22 @@ def find(facts: Facts, asked: ForToday) -> Found[Action]:
             "mistakes": len(recent_mistakes),
             "school days since the last record": days_until_now.since(last_day),
         },
-        left_out={"mistakes, since no record of a teacher's answer is known": unknown_answers},
+        left_out={
+            "mistakes, since no record of a teacher's answer is known": unknown_answers,
+            "students who need help and are put off until a later day": held_with_reasons,
+        },
     )
+
+
+def _with_spoken(
+    contacts: Mapping[str, list[datetime]], actions: Iterable[TeacherAction]
+) -> dict[str, list[datetime]]:
+    """Return when teachers wrote to or spoke with each student."""
+    found = {student: list(moments) for student, moments in contacts.items()}
+    for action in actions:
+        if action.spoken:
+            found.setdefault(action.student, []).append(action.at)
+    return found
 
 
 def _by_record(mistakes: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:

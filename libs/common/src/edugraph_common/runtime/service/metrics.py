@@ -36,6 +36,7 @@ RECORD_TYPES = (
     "point_record",
     "post_record",
     "person_record",
+    "action_record",
     "unknown",
 )
 STATUSES = (

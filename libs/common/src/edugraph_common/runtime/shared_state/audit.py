@@ -48,6 +48,7 @@ Action = Literal[
     "student.restrict",
     "student.lift",
     "student.admit",
+    "student.action",
     "erasures.replay",
     "dead.replay",
     "dead.drop",

@@ -44,6 +44,7 @@ _LAST_RANDOM_BITS = 62
 # Types of record that change only the answers of the courses that they name.
 _OF_THEIR_COURSES = frozenset(
     {
+        "action_record",
         "activity_record",
         "attempt_record",
         "course_record",

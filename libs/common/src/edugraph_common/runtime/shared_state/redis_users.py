@@ -78,6 +78,7 @@ ACCESS: dict[RedisService, Access] = {
             "redis.live_waiting",
         ),
         reads=(
+            "redis.action_permits",
             _RESULTS,
             "redis.deliveries",
             "redis.restricted",
@@ -88,10 +89,16 @@ ACCESS: dict[RedisService, Access] = {
         appends=("redis.audit",),
         commands=("+info",),
     ),
-    # Insights looks up callers, keeps sessions and saved views, and writes to the audit log. The importer appends
-    # the changes of the graph.
+    # Insights looks up callers, keeps sessions and saved views, permits actions, and writes to the audit log. The
+    # importer appends the changes of the graph.
     "insights": Access(
-        uses=("redis.audit_keys", "redis.sessions", "redis.reading_turns", "redis.views"),
+        uses=(
+            "redis.action_permits",
+            "redis.audit_keys",
+            "redis.sessions",
+            "redis.reading_turns",
+            "redis.views",
+        ),
         reads=("redis.keys", "redis.graph_changes", "redis.audit_ended"),
         appends=("redis.audit",),
     ),

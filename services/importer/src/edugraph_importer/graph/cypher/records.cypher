@@ -147,6 +147,19 @@ CREATE (a)-[:SENT {name: row.from_name, given_id: row.from_given}]->(n:Interacti
 })-[:RECEIVED_BY {name: row.to_name, given_id: row.to_given}]->(b)
 FOREACH (course IN CASE WHEN c IS NULL THEN [] ELSE [c] END | CREATE (n)-[:IN_COURSE]->(course))
 
+// name: create_action
+// Creates an action of a teacher about a student. It counts in no total.
+UNWIND $rows AS row
+MATCH (a:Teacher {id: row.from})
+MATCH (b:Student {id: row.to})
+MATCH (c:Course {id: row.course})
+CREATE (a)-[:SENT {given_id: row.from_given}]->(n:Interaction:Record {
+  id: row.id, content_hash: row.hash, record_type: row.type, timestamp: datetime(row.at), reading: row.reading,
+  changed_at: datetime(row.changed), accepted: row.accepted, row: row.row, history: row.history, written: $word,
+  spoken: row.spoken, text: row.text, not_until: row.not_until, renamed: row.renamed
+})-[:RECEIVED_BY {given_id: row.to_given}]->(b)
+CREATE (n)-[:IN_COURSE]->(c)
+
 // name: create_error_record
 // Creates a mistake with its student, its first course, and its error type if it is given.
 UNWIND $rows AS row
