@@ -80,7 +80,7 @@ def test_the_first_import_reads_each_mark_or_asks(name: str) -> None:
 def test_there_are_enough_layouts_in_two_languages() -> None:
     layouts = {truth_of(name).get("layout") for name in NAMES}
     chinese = [name for name in NAMES if any(map(_HAN.search, table_of(name)[0]))]
-    assert len(NAMES) >= 41
+    assert len(NAMES) >= 43
     assert len(layouts) >= 12
     assert len(chinese) >= 14
 

@@ -20,6 +20,12 @@ from edugraph_common.contracts.records import RecordType
 _QUESTION = re.compile(
     r"\s*(?:Q?\d+\s*[、.．:：)）]\s*)?(?:请(?:输入|填写))?(?:您的|你的|your\b)?", re.IGNORECASE
 )
+# The plain name of a column of ids: a word for students, and a word for an id. As in "Pupil ref" and "Schülernummer".
+_STUDENT_ID = re.compile(
+    r"(?:students?|pupils?|learners?|candidates?|participants?|trainees?|schüler(?:innen)?|teilnehmer(?:innen)?|"
+    r"studierenden?|学生|学员|考生)"
+    r"(?:ids?|identifier|no|nr|num|number|nummer|ref|reference|code|key|uid|kennung|编号|编码|代码|号|号码)"
+)
 
 
 class Layout(ContractModel):
@@ -131,6 +137,15 @@ def person_name(column: str) -> str:
     """Return the plain name of a column that may be about a person, such as "2、您的学号：" of a form."""
     asked = _QUESTION.sub("", column)
     return plain(asked)
+
+
+def has_student_ids(column: str) -> bool:
+    """Return whether the name of a column is that of a column with ids of students."""
+    name = person_name(column)
+    if name in words().ids:
+        return True
+    found = _STUDENT_ID.fullmatch(name)
+    return found is not None
 
 
 def stem_of(file_name: str) -> str:

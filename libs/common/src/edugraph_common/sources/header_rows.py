@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from statistics import median
 from typing import NamedTuple
 
-from edugraph_common.sources.gradebook_layouts import person_name, words
+from edugraph_common.sources.gradebook_layouts import has_student_ids, person_name, words
 from edugraph_common.sources.marks import read_mark
 
 LOOKED_AT = 40  # rows; titles and remarks are above the header
@@ -164,8 +164,8 @@ def _combined(upper: Row, lower: Row) -> tuple[str, ...]:
 def _has_person(cells: Iterable[str]) -> bool:
     """Return whether one of the names of columns is that of a column of ids or names of students."""
     known = words()
-    persons = {*known.ids, *known.names, *known.first_names, *known.family_names}
-    return any(person_name(cell) in persons for cell in cells)
+    names = {*known.names, *known.first_names, *known.family_names}
+    return any(has_student_ids(cell) or person_name(cell) in names for cell in cells)
 
 
 def _names(row: Row) -> tuple[str, ...]:

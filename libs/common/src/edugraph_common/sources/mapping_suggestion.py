@@ -20,6 +20,7 @@ from edugraph_common.contracts.records import DATA_OF_TYPE, ONE_OF, RECORD_TYPES
 from edugraph_common.sources.cells import DATES, NUMBERS, parse_google
 from edugraph_common.sources.gradebook_layouts import (
     RecordsLayout,
+    has_student_ids,
     plain,
     records_layout_of,
     stem_of,
@@ -341,9 +342,10 @@ def _more_people(
     names_a_person = {"student_id", "teacher_id"} & given
     if "student_id" in fields and not names_a_person:
         left = {plain(column): column for column in header if columns[column] is None}
-        best = next((name for name in words().ids if name in left), None)
-        if best:
-            found[left[best]] = "student_id"
+        listed = [left[name] for name in words().ids if name in left]
+        others = [column for column in left.values() if has_student_ids(column)]
+        for column in (*listed, *others)[:1]:
+            found[column] = "student_id"
     if "student_name" in fields and "student_name" not in given:
         parts = words().first_names | words().family_names
         found |= {column: "student_name" for column in header if plain(column) in parts}

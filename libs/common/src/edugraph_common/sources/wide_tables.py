@@ -16,6 +16,7 @@ from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.records import shorten
 from edugraph_common.sources.gradebook_layouts import (
     Layout,
+    has_student_ids,
     layout_of,
     person_name,
     plain,
@@ -32,6 +33,8 @@ _FEWEST_ROWS = 3  # from which the usual number of filled cells is known
 _ROUNDING = 0.005  # sums of marks with two decimals
 _LONGEST_NAME_IN_ID = 80  # characters; an id has at most 128 and begins with the course
 _ZERO_ONE = ("0", "1")
+# The plain name in `ids` that ranks as high as a name that is not listed there.
+_ANY_STUDENT_ID = "studentid"
 # Names of columns that state their points: "Q. 1 /2.00", "Essay (max 20)", "第3题（5分）", "Quiz [Total Pts: 10] |7".
 # A number alone in brackets may be an id, and "Homework 3/4" a chapter or a date, so they do not count as points.
 _POINTS = r"(?P<points>\d{1,3}(?:,\d{3})+|\d+(?:[.,]\d+)?)"
@@ -77,7 +80,11 @@ _POINTS_COLUMN = re.compile(
     r"[\s_-]*[(（]?\s*(?:满分|分值|总分值|possible|points possible|max(?:imum)?(?: points| score)?|out of)\s*[)）]?$",
     re.IGNORECASE,
 )
-_IS_PERCENT = re.compile(r"[(（\[]\s*[%％]\s*[)）\]]$|\s[%％]$")
+# "Quiz 1 (%)", "Quiz 1 %", and "Quiz 1 [Total Pts: 10 Percentage] |345" of Blackboard.
+_IS_PERCENT = re.compile(
+    r"[(（\[]\s*[%％]\s*[)）\]]$|\s[%％]$|\s(?:percentage|prozentsatz|百分比)\](?:\s*\|\d+)?$",
+    re.IGNORECASE,
+)
 # Labels of rows that begin with the name of a class or course.
 _LABEL = re.compile(
     r".*(?:平均分?|均分|最高分?|最低分?|及格率|优秀率|满分|合计|总计|标准差|中位数|人数)|"
@@ -190,7 +197,7 @@ class Gradebook:
         self._words = words()
         self._open_points: list[str] = []
         plain_names = [person_name(column) for column in header]
-        self._id_places = _places_of_any(self._words.ids, plain_names)
+        self._id_places = [place for place, column in enumerate(header) if has_student_ids(column)]
         self._name_places = _places_of_any(self._words.names, plain_names)
         for place in set(self._id_places) & set(self._name_places):
             cells = [_cell(row, place) for row in rows if _cell(row, place)]
@@ -386,7 +393,7 @@ class Gradebook:
             trusted = [plain(name) for name in self.layout.ids]
         preferred = [*trusted, *self._words.ids]
         places = sorted(
-            self._id_places, key=lambda place: preferred.index(person_name(self.header[place]))
+            self._id_places, key=lambda place: _rank_of_ids(self.header[place], preferred)
         )
         usable = []
         numberings = []
@@ -876,6 +883,14 @@ def points_in_name(column: str) -> float | None:
                 number = number.replace(",", "")
             return float(number.replace(",", "."))
     return None
+
+
+def _rank_of_ids(column: str, preferred: Sequence[str]) -> int:
+    """Return the place of a column of ids among the preferred names, or that of the usual name if it has another."""
+    name = person_name(column)
+    if name not in preferred:
+        name = _ANY_STUDENT_ID
+    return preferred.index(name)
 
 
 def _without_remarks(rows: list[Sequence[str]]) -> list[Sequence[str]]:
