@@ -2,11 +2,12 @@
 
 import socket
 from contextlib import suppress
+from itertools import cycle, islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from engines import family, own_vhost, with_own_redis_users
+from engines import SLOW, family, own_vhost, with_own_redis_users
 from fastapi import FastAPI
 
 from edugraph_cli.serving import Pools, serving
@@ -22,6 +23,26 @@ MIB = 1024**2
 BODY_MIB = 24
 # The memory that a process may need beside: for connections, threads and compiled code, and not for a body.
 MOST_MORE_MIB = 16
+
+# How a request declares a body, and what precedes each MiB of it. The body has always BODY_MIB, whatever is declared.
+# The first two tell the truth. The others declare less or more than they send, or two things at once.
+CHUNK = f"{MIB:x}\r\n".encode()
+DECLARED = (
+    (f"Content-Length: {BODY_MIB * MIB}", b""),
+    ("Transfer-Encoding: chunked", CHUNK),
+    ("Content-Length: 0", b""),
+    ("Content-Length: 60000", b""),
+    (f"Content-Length: {2**62}", b""),
+    ("Content-Length: 60000\r\nTransfer-Encoding: chunked", CHUNK),
+    (f"Content-Length: 60000\r\nContent-Length: {BODY_MIB * MIB}", b""),
+    ("Transfer-Encoding: gzip, chunked", CHUNK),
+    ("Transfer-Encoding: chunked", f"{2**62:x}\r\n".encode()),
+    ("Expect: 100-continue\r\nTransfer-Encoding: chunked", CHUNK),
+)
+# Each route meets some of the declarations in turn, and all of them if minutes are allowed.
+DECLARATIONS_OF_A_ROUTE = len(DECLARED) if SLOW else 2
+# Their number has no divisor in common with that of DECLARED, so that each is tried with each declaration.
+METHODS = ("POST", "PUT", "PATCH", "DELETE", "GET", "HEAD", "OPTIONS")
 
 # Begins of requests, and what follows them: an address, one header, many headers, and the trailers of a body.
 HEADS = (
@@ -40,14 +61,15 @@ def paths_of(app: FastAPI) -> list[str]:
     return sorted(documented | {"/", "/ui/", "/ui/session", "/mcp", "/docs", "/x"})
 
 
-def push(address: str, path: str, mib: int, *, chunked: bool) -> None:
+def push(address: str, method: str, path: str, declared: tuple[str, bytes], mib: int) -> None:
     """Send a body of spaces without a key, until it is sent or the service closes the connection."""
     parts = urlsplit(address)
-    length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {mib * MIB}"
-    head = f"POST {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n{length}\r\n\r\n"
-    block = b" " * MIB
-    if chunked:
-        block = f"{MIB:x}\r\n".encode() + block + b"\r\n"
+    header, before = declared
+    first_line = f"{method} {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+    head = f"{first_line}Content-Type: application/json\r\n{header}\r\n\r\n"
+    block = before + b" " * MIB
+    if before:
+        block += b"\r\n"
     with (
         suppress(OSError),
         socket.create_connection((parts.hostname or "", parts.port or 80), timeout=5) as connection,
@@ -55,9 +77,9 @@ def push(address: str, path: str, mib: int, *, chunked: bool) -> None:
         connection.sendall(head.encode())
         for _ in range(mib):
             connection.sendall(block)
-        if chunked:
-            connection.sendall(b"0\r\n\r\n")
-        connection.recv(100)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65_536):
+            continue
 
 
 def push_head(address: str, begin: bytes, block: bytes) -> None:
@@ -115,11 +137,13 @@ def test_large_requests_without_a_key_leave_the_memory_as_it_was(
             address = url if service == "gateway" else insights
             pid = processes.running[service].pid
             for path in paths:
-                push(address, path, 0, chunked=True)
+                push(address, "POST", path, DECLARED[1], 0)
             before = peak_mib(pid)
-            for chunked in (True, False):
-                for path in paths:
-                    push(address, path, BODY_MIB, chunked=chunked)
+            methods = cycle(METHODS)
+            declarations = cycle(DECLARED)
+            for path in paths:
+                for declared in islice(declarations, DECLARATIONS_OF_A_ROUTE):
+                    push(address, next(methods), path, declared, BODY_MIB)
             more_for_bodies = peak_mib(pid) - before
             for begin, block in HEADS:
                 push_head(address, begin, block)
