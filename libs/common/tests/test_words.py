@@ -2,6 +2,7 @@
 
 import time
 import unicodedata
+from urllib.parse import quote_plus
 
 import pytest
 from hypothesis import given, settings
@@ -62,10 +63,10 @@ SPELLINGS = (
     (
         "Quillon Zephyr",
         "Quillon{}Zephyr",
-        ["  ", "\n", "\t", "\u00a0", "\u3000", "_", "-", ".", ". ", " - "],
+        ["  ", "\n", "\t", "\u00a0", "\u3000", "_", "-", ".", ". ", " - ", "+", "++"],
     ),
-    ("Quillon\u00a0 Zephyr", "Quillon{}Zephyr", [" ", "_"]),
-    ("阿依古丽·买买提", "阿依古丽{}买买提", ["", " ", "•", "・", "‧", ".", "_", "-", "．"]),
+    ("Quillon\u00a0 Zephyr", "Quillon{}Zephyr", [" ", "_", "+"]),
+    ("阿依古丽·买买提", "阿依古丽{}买买提", ["", " ", "•", "・", "‧", ".", "_", "-", "．", "+"]),
     ("O'Brien", "O{}Brien", ["’", "‘", "ʼ", "`", "´"]),
     ("O’Brien", "O{}Brien", ["'"]),
 )
@@ -127,6 +128,7 @@ def test_a_digit_that_counts_something_is_not_a_part_of_an_id(behind: str) -> No
         ("S1-2", "S1_2"),
         ("S1.2", "S1-2"),
         ("Mia Berg", "Mia Bergmann"),
+        ("Mia Berg", "Mia + Berg"),
         ("José", "Jose"),
         ("Jose", "Jose\u0301"),
     ],
@@ -192,6 +194,29 @@ def test_no_escape_hides_a_word(word: str, way: str, before: str, behind: str) -
 @pytest.mark.parametrize("name", ["李华", "欧阳思齐"])
 def test_a_name_in_an_address_of_an_old_system_is_found(name: str) -> None:
     assert is_in(standing_alone([name]), f"/{percent_encoded(name, 'gb18030')}.doc")
+
+
+NAME_PARTS = st.lists(
+    st.from_regex(r"[A-ZÀ-Ý][a-zà-ý]{1,8}", fullmatch=True) | HAN_NAMES, min_size=2, max_size=3
+)
+
+
+@given(
+    parts=NAME_PARTS,
+    address=st.sampled_from(
+        ["/hand-in?name={}&week=3", "https://x.example/{}.docx", "{}", "?q={}#a"]
+    ),
+)
+def test_a_name_in_the_address_of_a_form_is_found(parts: list[str], address: str) -> None:
+    """A form sends a plus sign in place of a space. Out: the plus sign in `_OTHER_SPELLINGS`."""
+    name = " ".join(parts)
+    for written in (quote_plus(name), "+".join(parts)):
+        assert is_in(standing_alone([name]), address.format(written)), written
+
+
+def test_a_chinese_name_with_a_plus_sign_inside_is_found() -> None:
+    """Out: the plus sign in `_BETWEEN_UNSPACED`."""
+    assert is_in(standing_alone(["李明"]), "/search?name=李+明")
 
 
 @pytest.mark.parametrize("behind", ["\u5149", "\u00e9", "\u0416"])

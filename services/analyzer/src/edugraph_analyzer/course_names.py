@@ -55,7 +55,7 @@ class _Proof(IntEnum):
 # --- Chinese, Japanese, Korean and other scripts without spaces
 # -------------------------------------------------------
 
-_UNSPACED_RUN = re.compile(rf"[{UNSPACED}](?:[ \t_\-{POINTS}]{{0,2}}[{UNSPACED}]){{0,}}")
+_UNSPACED_RUN = re.compile(rf"[{UNSPACED}](?:[ \t_+\-{POINTS}]{{0,2}}[{UNSPACED}]){{0,}}")
 _UNSPACED_CHARACTER = re.compile(f"[{UNSPACED}]")
 _LONGEST_UNSPACED_NAME = 40
 _KOREAN_VOWEL_OR_FINAL = re.compile("[\u1160-\u11ff]")
@@ -103,7 +103,7 @@ _NO_TITLED_SURNAMES = frozenset("向和让同从对连全时可")
 # --- scripts with spaces
 # ----------------------------------------------------------------------------------------------
 
-_JOINT = re.compile(rf"[\s,'_\-{POINTS}]{{0,3}}")
+_JOINT = re.compile(rf"[\s+,'_\-{POINTS}]{{0,3}}")
 # A name has at most this many runs of letters.
 _MOST_RUNS = 7
 _LONGEST_NAME = 80

@@ -49,8 +49,9 @@ _NOT_A_PERSON = frozenset(
 _SHORTEST_ID = 4
 _LONG_DIGITS = re.compile(r"\d{6,20}")
 _ID_PARTS = re.compile(r"[A-Za-z]+|\d+|[^\W\d_]+|[^\w\s\-./]")
-_GAP = rf"[\s{POINTS}]{{0,3}}"
-_BETWEEN_SYLLABLES = r"[\s\-']{0,2}"
+# Addresses have a plus sign in place of a space.
+_GAP = rf"[\s+{POINTS}]{{0,3}}"
+_BETWEEN_SYLLABLES = r"[\s+\-']{0,2}"
 
 
 # --- the record's own people -------------------------------------------------------------------------------------
@@ -194,14 +195,16 @@ def _latin_patterns(name: str) -> Iterator[str]:
     all_words = all(part.casefold() in WORDS for part in parts)
     for order in (parts, parts[::-1]):
         yield _word(
-            r"[\s,._\-]{0,3}".join(map(_loose, order)), "".join(order), ignore_case=not all_words
+            r"[\s+,._\-]{0,3}".join(map(_loose, order)), "".join(order), ignore_case=not all_words
         )
     if len(parts) > 1:
-        yield _word(rf"{_loose(parts[0])}\s{re.escape(parts[-1][0])}\.", parts[0])
+        yield _word(rf"{_loose(parts[0])}[\s+]{re.escape(parts[-1][0])}\.", parts[0])
         lower_case = [index for index, part in enumerate(parts) if index > 0 and part.islower()]
         if lower_case:
             surname = parts[lower_case[0] :]
-            yield _word(r"\s{1,3}".join(map(_loose, surname)), "".join(surname), ignore_case=True)
+            yield _word(
+                r"[\s+]{1,3}".join(map(_loose, surname)), "".join(surname), ignore_case=True
+            )
     for part in parts:
         if len(part) == 1:
             continue
@@ -214,7 +217,7 @@ def _latin_patterns(name: str) -> Iterator[str]:
 
 
 def _loose(part: str) -> str:
-    return r"[\s\-']?".join(map(re.escape, re.split(r"['-]", part)))
+    return r"[\s+\-']?".join(map(re.escape, re.split(r"['-]", part)))
 
 
 def _word(inner: str, word: str, *, ignore_case: bool = False) -> str:

@@ -37,8 +37,9 @@ _OTHER_APOSTROPHES = "\u2018\u2019\u02bc\u00b4\u0060\uff07"
 _ONE_SIGN = str.maketrans(
     dict.fromkeys(_POINTS_IN_NAMES, _POINT) | dict.fromkeys(_OTHER_APOSTROPHES, "'")
 )
-# A character inside of a name -> the pattern of the characters that people write instead.
-_OTHER_SPELLINGS = {" ": r"[\s_.\-]+", _POINT: rf"[\s_.\-{_POINT}]*"}
+# A character inside of a name -> the pattern of the characters that people write instead. In addresses, a plus sign
+# stands for a space. A plus sign between spaces adds two things.
+_OTHER_SPELLINGS = {" ": r"(?:\++|[\s_.\-]+)", _POINT: rf"(?:\++|[\s_.\-{_POINT}]*)"}
 # Characters that have a plain form, or none at all, are among these.
 _NOT_PLAIN = re.compile(r"[^\x00-\x7f\u4e00-\u9fff]+")
 # Marks above, below or through a letter that have no letter of their own with it. People add them as decoration, or
@@ -75,7 +76,7 @@ _SPELT_OUT = re.compile(
 _SIGN_BETWEEN_LETTERS = re.compile(r"[\W_]")
 # Letters of scripts without spaces between words: kana, Chinese characters, Korean syllables and Thai.
 _UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3"
-_BETWEEN_UNSPACED = re.compile(rf"(?<=[{_UNSPACED}])[ \-._*{_POINT}]{{1,2}}(?=[{_UNSPACED}])")
+_BETWEEN_UNSPACED = re.compile(rf"(?<=[{_UNSPACED}])[ \-._*+{_POINT}]{{1,2}}(?=[{_UNSPACED}])")
 
 
 class Replacement(NamedTuple):
