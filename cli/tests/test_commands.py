@@ -284,8 +284,9 @@ def test_what_an_erasure_left_is_said_line_by_line(monkeypatch: pytest.MonkeyPat
         "claims": [
             {"person_id": "S04", "also": ["4", "shared"]},
             {"person_id": "S05", "also": ["shared"]},
+            {"person_id": "S06", "also": ["4", "S06-moodle"]},
         ],
-        "claims_in_all": 3,
+        "claims_in_all": 4,
     }
     task = {"task_id": "t", "state": "SUCCESS", "error": None, "result": result}
     monkeypatch.setattr(
@@ -299,7 +300,11 @@ def test_what_an_erasure_left_is_said_line_by_line(monkeypatch: pytest.MonkeyPat
     assert "So do 1 more texts." in done.output
     assert "Ids of this person: 4, S04." in done.output
     assert "S04 claims 4, shared.\nNot erased, since others claim it too: shared." in done.output
-    assert "S05 claims shared.\n1 more persons claim" in done.output
+    assert "S05 claims shared.\nS06 claims" in done.output
+    assert "S06 stays, but each row of a list by which they claim 4 is removed" in done.output
+    assert "S05 stays" not in done.output
+    assert "S04 stays" not in done.output
+    assert "1 more persons claim" in done.output
     assert "'rows': 3" in done.output
     assert "texts': 0" not in done.output
     as_json = runner.invoke(app, ["forget", "4", "--yes", "--follow", "--json"])

@@ -117,9 +117,17 @@ def _say_who_claims(result: Mapping[str, Any]) -> None:
         say(f"Ids of this person: {', '.join(ids)}.")
     for claim in result.get("claims", ()):
         say(f"{claim['person_id']} claims {', '.join(claim['also'])}.")
+        is_erased = claim["person_id"] in ids
         contested = sorted(set(claim["also"]) - set(ids))
-        if contested and claim["person_id"] in ids:
+        if contested and is_erased:
             say(f"Not erased, since others claim it too: {', '.join(contested)}.")
+        of_this_person = sorted(set(claim["also"]) & set(ids))
+        if of_this_person and not is_erased:
+            say(
+                f"{claim['person_id']} stays, but each row of a list by which they claim "
+                f"{', '.join(of_this_person)} is removed with all ids in it. "
+                "Send the list again without these ids."
+            )
     more_claims = result.get("claims_in_all", 0) - len(result.get("claims", ()))
     if more_claims:
         say(f"{more_claims} more persons claim ids of this person, or ids that this person claims.")
