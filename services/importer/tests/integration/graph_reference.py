@@ -26,6 +26,7 @@ from edugraph_common.contracts.records import (
     parse_record,
 )
 from edugraph_common.contracts.school_records import (
+    ActionRecord,
     ActivityRecord,
     MembershipRecord,
     PersonRecord,
@@ -370,24 +371,32 @@ def active_days(records: Iterable[Record]) -> dict[tuple[str, str, str], tuple[s
     return days
 
 
+def _students_named(data: Any) -> list[tuple[str, str | None]]:
+    """Return the students of a record, each with the name that the record gives."""
+    match data:
+        case StudentInteraction():
+            return [
+                (data.student_id_from, data.student_name_from),
+                (data.student_id_to, data.student_name_to),
+            ]
+        case CourseContent() | ItemRecord() | PointRecord() | TermRecord() | ActivityRecord():
+            return []
+        case PersonRecord():
+            return []
+        case ActionRecord():
+            return [(data.student_id, None)]
+    return [(data.student_id, data.student_name)] if data.student_id else []
+
+
 def names(records: Iterable[Record]) -> dict[tuple[str, str], set[str | None]]:
     """Of each person and course, the name that the latest record gives; two, where it gives one person two names."""
     latest: dict[tuple[str, str], set[str | None]] = {}
     for record in sorted(records, key=lambda each: each.version_key):
         data, told = record.data, dict[tuple[str, str], set[str | None]]()
-        match data:
-            case StudentInteraction():
-                people = [
-                    (data.student_id_from, data.student_name_from),
-                    (data.student_id_to, data.student_name_to),
-                ]
-            case CourseContent() | ItemRecord() | PointRecord() | TermRecord() | ActivityRecord():
-                people = []
-            case PersonRecord():
-                people = []
-            case _:
-                people = [(data.student_id, data.student_name)] if data.student_id else []
+        people = _students_named(data)
         named = [("Student", *person) for person in people]
+        if isinstance(data, ActionRecord):
+            named.append(("Teacher", data.teacher_id, None))
         if isinstance(data, TeacherInteraction | MembershipRecord) and data.teacher_id:
             named.append(("Teacher", data.teacher_id, data.teacher_name))
         if isinstance(data, ErrorRecord):
