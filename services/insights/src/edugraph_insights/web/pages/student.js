@@ -1,19 +1,20 @@
 // One student on one page: what is seen at each point, what comes next, and the records of it in time.
 
+import { actionForm, actionList, doneAbout, lastContact, mayAct } from '../acting.js';
 import { ask } from '../api.js';
 import { chart } from '../charts.js';
 import { levelOf } from '../heat.js';
 import { block, colour, columns, h, how, recordsLink, sureEnough, value } from '../parts.js';
 import { whyOf } from '../reasons.js';
 import { link, state } from '../state.js';
-import { day, dayInWords, dayOf, number, plural, share, t, told } from '../words.js';
+import { day, dayInWords, dayOf, number, plural, sentences, share, t, told } from '../words.js';
 import { recordsTable } from './records.js';
 
 const MOST_DRAWN = 1000; // records of the timeline
 const MOST_STEPS = 3;
 const HALF = 500; // thousandths
 
-export function student({ asked, questions }) {
+export function student({ asked, questions, person }) {
   const one = { ...asked, group: undefined, student: state().student };
   const title = h('h1', {}, t('student.title', { who: one.student ?? '' }));
   if (!one.student) return [h('h1', {}, t('student.none')), h('p', {}, h('a', { href: link('students') }, t('nav.students')))];
@@ -27,6 +28,7 @@ export function student({ asked, questions }) {
       block(t('student.points'), () => seen(points, one), { 'data-question': 'student' }),
       block(t('student.timeline'), () => timeline(one), { 'data-question': 'records' }),
     ], [
+      questions.has('actions') && contact(one, mayAct({ questions, person })),
       questions.has('next') && block(t('student.next'), () => next(points, one), { 'data-question': 'next' }),
       questions.has('handed-in') && block(t('student.handed_in'), () => handedIn(one), { 'data-question': 'handed-in' }),
     ]),
@@ -85,6 +87,22 @@ async function next(points, one) {
     h('ol', { class: 'lines' }, steps.map(row => h('li', {}, h('a', { href: link('map', { point: row.point, student: one.student }) }, row.name), h('span', { class: 'note' }, told('next', row.action))))),
     how('next', answer, { folds: true }),
   ];
+}
+
+/** Return the block of what teachers did about the student, with a form for more. */
+function contact(one, mayWrite) {
+  const part = block(t('act.title'), async () => {
+    const [answer, roster] = await Promise.all([ask('/actions', one), ask('/roster', one)]);
+    const known = roster.rows[0];
+    const refill = () => part.replaceWith(contact(one, mayWrite));
+    return [
+      h('p', { class: lastContact(answer.rows) ? null : 'none' }, lastContact(answer.rows) ? doneAbout(answer.rows) : sentences([t('act.no_contact'), doneAbout(answer.rows)])),
+      mayWrite && known && actionForm(known.student, known.name ?? known.student, refill),
+      answer.rows.some(row => row.kind === 'action') && actionList(answer.rows),
+      how('actions', answer, { folds: true }),
+    ];
+  }, { 'data-question': 'actions' });
+  return part;
 }
 
 async function handedIn(one) {

@@ -1,6 +1,7 @@
 // Whom should I look at first? Every student of the course or group: who needs help and why, as a list of persons or
 // as a table of all figures.
 
+import { actionForm, doneAbout, mayAct } from '../acting.js';
 import { ask } from '../api.js';
 import { bar, block, compare, copyNames, folded, h, how, peopleLinks, recordsLink, searchInput, table, value } from '../parts.js';
 import { courseInactive, whyOf } from '../reasons.js';
@@ -10,20 +11,23 @@ import { day, knownShare, number, plural, share, t, told } from '../words.js';
 const MOST_PERSONS = 300; // of a list, until all are asked for
 const NO_SIGN = 'no sign';
 
-export function students({ asked, questions }) {
-  return [h('h1', {}, t('students.title')), block(t('students.list'), () => list(asked, questions), { 'data-question': 'roster' })];
+export function students({ asked, questions, person }) {
+  return [h('h1', {}, t('students.title')), block(t('students.list'), () => list(asked, questions, mayAct({ questions, person })), { 'data-question': 'roster' })];
 }
 
-async function list(asked, questions) {
-  const [roster, attention, help] = await Promise.all([
+async function list(asked, questions, mayWrite) {
+  const [roster, attention, help, taken] = await Promise.all([
     ask('/roster', asked),
     questions.has('attention') ? ask('/attention', asked) : null,
     questions.has('needs-help') ? ask('/needs-help', asked) : null,
+    questions.has('actions') ? ask('/actions', asked) : null,
   ]);
   // In the order of the answer: who needs help most comes first.
   const helped = new Map((help?.rows ?? []).map((row, place) => [row.student, { ...row, place }]));
   const cared = new Map((attention?.rows ?? []).map(row => [row.student, row]));
-  const all = roster.rows.map(row => ({ ...row, help: helped.get(row.student), unanswered: cared.get(row.student)?.unanswered ?? 0, hours: cared.get(row.student)?.median_hours_to_contact ?? null }));
+  const done = new Map(); // student -> rows
+  for (const row of taken?.rows ?? []) done.set(row.student, [...(done.get(row.student) ?? []), row]);
+  const all = roster.rows.map(row => ({ ...row, mayWrite, done: done.get(row.student) ?? [], help: helped.get(row.student), unanswered: cared.get(row.student)?.unanswered ?? 0, hours: cared.get(row.student)?.median_hours_to_contact ?? null }));
   const sought = (state().find ?? '').trim().toLowerCase();
   const rows = all.filter(row => `${row.name ?? ''} ${row.student}`.toLowerCase().includes(sought));
   const first = help ? 'help' : '-unanswered';
@@ -36,6 +40,7 @@ async function list(asked, questions) {
     help && how('needs-help', help, { folds: true }),
     how('roster', roster, { folds: true }),
     attention && how('attention', attention, { folds: true }),
+    taken && how('actions', taken, { folds: true }),
   ];
 }
 
@@ -110,7 +115,9 @@ function person(row, attention, questions, chosen) {
     h('span', { class: 'pick no-print' }, h('input', { type: 'checkbox', 'aria-label': t('students.choose', { who }), onchange: event => chosen.change(row.student, who, event.target.checked) })),
     h('div', { class: 'text' },
       h('p', { class: 'name' }, questions.has('student') ? h('a', { href: link('student', { student: row.student }) }, who) : who),
-      h('p', { class: 'why' }, whyOf(row.help, row.unanswered))),
+      h('p', { class: 'why' }, whyOf(row.help, row.unanswered)),
+      row.done.length > 0 && h('p', { class: 'note' }, doneAbout(row.done)),
+      row.mayWrite && actionForm(row.student, who)),
     right, waiting,
     figure(h('time', {}, day(row.last)), t('students.last')),
     all && h('p', { class: 'do no-print' }, h('a', { class: 'button', href: all, 'aria-label': t('students.records_of', { who }) }, t('students.records'))));

@@ -1,5 +1,6 @@
 // What is to be done today? A teacher's first page: at most three actions, the class at a glance, and what is missing.
 
+import { actionForm, mayAct } from '../acting.js';
 import { ask } from '../api.js';
 import { heatMap } from '../heat.js';
 import { around, block, columns, copyNames, folded, h, how, peopleLinks, recordsLink, value } from '../parts.js';
@@ -13,11 +14,11 @@ const MOST_TASKS = 3;
 const WEEKS = 12;
 const OLD_SCHOOL_DAYS = 5; // from this many on, it is said that the last record is old
 
-export function today({ asked, questions }) {
+export function today({ asked, questions, person }) {
   return [
     h('h1', {}, t('today.title')),
     columns([
-      block(t('today.actions'), () => actions(asked, questions), { 'data-question': 'today' }),
+      block(t('today.actions'), () => actions(asked, questions, mayAct({ questions, person })), { 'data-question': 'today' }),
       questions.has('grid') && block(t('today.grid'), () => grid(asked), { 'data-question': 'grid' }),
     ], [
       questions.has('handed-in') && block(t('today.missing'), () => missing(asked), { 'data-question': 'handed-in' }),
@@ -27,7 +28,7 @@ export function today({ asked, questions }) {
   ];
 }
 
-async function actions(asked, questions) {
+async function actions(asked, questions, mayWrite) {
   // The two others only add figures to the sentences, so that today is shown without them, too.
   const [answer, help, care] = await Promise.all([
     ask('/today', asked),
@@ -36,13 +37,15 @@ async function actions(asked, questions) {
   ]);
   const helped = new Map((help?.rows ?? []).map(row => [row.student, row]));
   const cared = new Map((care?.rows ?? []).map(row => [row.student, row]));
-  const shown = { repeat, speak: row => speak(row, helped, cared), answer: waiting };
+  const shown = { repeat, speak: row => speak(row, helped, cared, mayWrite), answer: waiting };
   const old = answer.of_how_many['school days since the last record'];
+  const putOff = answer.left_out['students who need help and are put off until a later day'] ?? 0;
   const { since } = during(answer.rows[0]);
   return [
     old >= OLD_SCHOOL_DAYS && h('p', { class: 'note' }, plural('today.old', old)),
     since && h('p', { class: 'note' }, t('today.since', { day: dayInWords(since) })),
     courseInactive(help),
+    putOff > 0 && h('p', { class: 'note' }, plural('today.put_off', putOff)),
     answer.rows.length > 0 ? h('ol', { class: 'actions' }, answer.rows.map(row => h('li', { 'data-action': row.kind }, shown[row.kind](row)))) : nothing(answer),
     how('today', answer, { folds: true }),
   ];
@@ -76,10 +79,10 @@ function repeat(row) {
   return action(around('today.repeat', {}, point), [wrong, gap].filter(Boolean), link('point', { point: row.point, ...days }), plural('today.see', row.number));
 }
 
-function speak(row, helped, cared) {
+function speak(row, helped, cared, mayWrite) {
   const rows = people(row).map(({ student, name }, place) => {
     const why = { ...helped.get(student), reasons: row.reasons[place].split('; ') };
-    return h('li', {}, h('a', { href: link('student', { student }) }, name), h('span', {}, whyOf(why, cared.get(student)?.unanswered)));
+    return h('li', {}, h('a', { href: link('student', { student }) }, name), h('span', {}, whyOf(why, cared.get(student)?.unanswered)), mayWrite && actionForm(student, name));
   });
   return [
     h('div', { class: 'what' }, h('h3', {}, t('today.speak', { who: listed(row.student_names).join('') })), h('ul', { class: 'reasons' }, rows)),
