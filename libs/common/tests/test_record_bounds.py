@@ -447,6 +447,17 @@ WHEN = "an ISO 8601 date and time"
 GOOD = whole("student_interaction")
 
 
+@pytest.mark.parametrize("text", [None, "", " \n"])
+def test_an_action_says_something(text: str | None) -> None:
+    """Out: `says_something`."""
+    ids = {"teacher_id": "t", "student_id": "a", "course_id": "c"}
+    value = {**whole("action_record"), "data": {**ids, "spoken": False, "text": text}}
+    with pytest.raises(InvalidRecord, match="one of spoken, text and not_until is required"):
+        parse_record(value)
+    value["data"]["not_until"] = "2026-03-02"
+    assert parse_record(value).record_id
+
+
 @pytest.mark.parametrize(
     ("value", "told"),
     [
