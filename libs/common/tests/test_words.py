@@ -214,6 +214,16 @@ def test_a_name_in_the_address_of_a_form_is_found(parts: list[str], address: str
         assert is_in(standing_alone([name]), address.format(written)), written
 
 
+@pytest.mark.parametrize("name", ["李昇", "王珺", "陈喆", "张堃明", "朱镕", "李 昇"])
+@pytest.mark.parametrize("behind", ["", ".doc", "&week=3", "A", "%20A"])
+def test_a_name_whose_bytes_are_letters_is_found_in_an_address_of_an_old_system(
+    name: str, behind: str
+) -> None:
+    """Out: `_with_letter_behind`."""
+    written = quote_plus(name, encoding="gb18030")
+    assert is_in(standing_alone([name]), f"/search?name={written}{behind}"), written
+
+
 def test_a_chinese_name_with_a_plus_sign_inside_is_found() -> None:
     """Out: the plus sign in `_BETWEEN_UNSPACED`."""
     assert is_in(standing_alone(["李明"]), "/search?name=李+明")

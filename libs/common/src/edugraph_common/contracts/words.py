@@ -95,6 +95,11 @@ def escapes_in(text: str) -> Iterator[Replacement]:
         characters = _unescaped(found[0])
         if characters != found[0]:
             yield Replacement(found.start(), found.end(), characters)
+            continue
+        letter = text[found.end() : found.end() + 1]
+        with_letter = _with_letter_behind(found[0], letter)
+        if with_letter is not None:
+            yield Replacement(found.start(), found.end() + 1, with_letter)
 
 
 def spelt_out_in(text: str) -> Iterator[Replacement]:
@@ -152,6 +157,20 @@ def _decoded(data: bytes) -> str | None:
     # Private characters mean that the bytes are not UTF-8.
     if is_cut_off and whole.isprintable() and not whole.isascii():
         return text
+    try:
+        return data.decode("gb18030")
+    except UnicodeDecodeError:
+        return None
+
+
+def _with_letter_behind(escape: str, letter: str) -> str | None:
+    """Return the characters of the bytes in an address and of the letter behind them, or None if there are none.
+
+    The second byte of a character in GB 18030 may be a letter, which no program escapes: %95N is one character.
+    """
+    if not escape.startswith("%") or not letter.isascii() or not letter.isalpha():
+        return None
+    data = bytes.fromhex("".join(_BYTE.findall(escape))) + letter.encode()
     try:
         return data.decode("gb18030")
     except UnicodeDecodeError:
