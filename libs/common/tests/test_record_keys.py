@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from edugraph_common.contracts.data_sources import NewSource
 from edugraph_common.contracts.record_fields import normal_id
 from edugraph_common.contracts.record_keys import key_in_source, source_and_id
 from edugraph_common.contracts.records import InvalidRecord, Record, Withdrawal, parse_record
@@ -87,3 +89,11 @@ def test_an_id_that_is_too_long_for_its_source_is_refused(field: str) -> None:
     with pytest.raises(InvalidRecord, match="too long for the source forum"):
         keyed(post(**too_long), "forum")
     assert keyed(post(**{field: "x" * 128}), "default")
+
+
+@pytest.mark.parametrize("name", ["default", "page-actions"])
+def test_nobody_makes_a_source_whose_name_is_reserved(name: str) -> None:
+    """Out: each name in `_not_reserved`. An import of the source of actions could withdraw them."""
+    with pytest.raises(ValidationError, match="is the source of"):
+        NewSource(name=name, kind="records")
+    assert NewSource(name=f"{name}-2", kind="records").name == f"{name}-2"
