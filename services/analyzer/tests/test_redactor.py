@@ -254,6 +254,21 @@ def test_a_name_in_the_address_of_a_form_is_private(name: str, address: str) -> 
         assert redactor.restore(redacted) == address.format(written)
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("王小明", "王+小+明"),
+        ("王小明", "wang+xiao+ming"),
+        ("Ada Kowalczyk", "Ada+K."),
+        ("Jan van der Berg", "van+der+berg"),
+    ],
+)
+def test_a_form_of_the_student_s_name_in_an_address_is_the_student(name: str, written: str) -> None:
+    """Out: the plus sign in `_GAP`, in `_BETWEEN_SYLLABLES`, before an initial, or in a surname with particles."""
+    redactor = Redactor((Person("STUDENT", name, is_name=True),))
+    assert redactor.redact(f"/hand-in?name={written}&week=3") == "/hand-in?name=[STUDENT_1]&week=3"
+
+
 @pytest.mark.parametrize("text", ["100%13812345678", "a&13812345678", "50%\u002013812345678"])
 def test_what_only_looks_like_an_escape_hides_nothing(text: str) -> None:
     """Out: the first reading of `readings_of`."""
