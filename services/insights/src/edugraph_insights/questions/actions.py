@@ -1,7 +1,7 @@
 """What did we do about these students? Only those who lead a student see it."""
 
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from edugraph_insights.answers import Found, Mark, Measured, Row
 from edugraph_insights.facts import Facts, TeacherAction, put_off
@@ -13,14 +13,14 @@ PersonalText = Annotated[str | None, Mark.PERSONAL]
 
 
 class ActionTaken(Row):
-    """An action of a teacher, or the last message of any teacher to a student, which has no text and no author here.
+    """An `action` of a teacher, or the last `message` of any teacher, which has no text and no author here.
 
     With `holds`, the student is not proposed for today before the day `not_until`.
     """
 
     student: Text
     student_name: PersonalText
-    kind: Annotated[Literal["action", "message"], Mark.PERSONAL]
+    kind: Text
     record: PersonalText = None
     at: Annotated[datetime, Mark.PERSONAL]
     author: PersonalText = None
