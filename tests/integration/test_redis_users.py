@@ -320,6 +320,7 @@ WRITTEN_AND_READ: dict[str, tuple[str, str]] = {
     "sessions": ("n", "g"),
     "reading_turns": ("n", ""),
     "views": ("ni", ""),
+    "action_permits": ("n", "g"),
     "audit": ("", ""),
     "audit_ended": ("", "gni"),
     "audit_keys": ("gni", ""),
