@@ -101,6 +101,8 @@ _MISSING = frozenset(
     {"null", "(null)", "<null>", "\\n", "n/a", "#n/a", "<na>", "nan", "none", "undefined"}
 )
 _MISSING_IN_CAPITALS = "NA"
+# How exports keep Excel from reading the id 0012 as a number.
+_FORMULA_OF_TEXT = re.compile(r'\s*="([^"]*)"\s*')
 _ERROR_OF_A_SHEET = re.compile(r"#[¡¿]?[A-Z][A-Z0-9/_]*[!?]|#NV|Err:\d{3}")
 # The beginning of all texts that `_check_id` refuses. Few ids match it, and matching it is fast.
 _MAY_BE_REFUSED = re.compile(r"\s*(?:[+-]?\d+(?:[.,]\d+)?[eE]|[(<\\#nNuUE])")
@@ -274,6 +276,7 @@ def cell_parser(mapping: Mapping, field: str) -> CellParser:
         return _typed_value(cell, field, parse, zone)
 
     def parse_id(cell: Cell) -> Any:
+        cell = _without_formula(cell)
         if isinstance(cell, str) and field not in LISTS and not _MAY_BE_REFUSED.match(cell):
             return parse(cell)
         if cell_text(cell).strip() in words:  # the mapping gives the value for this text
@@ -315,6 +318,16 @@ def _typed_value(cell: Cell, field: str, parse: CellParser, zone: tzinfo) -> Any
     if field in DATES:
         return parse(text)
     return text
+
+
+def _without_formula(cell: Cell) -> Cell:
+    """Return 0012 for the cell ="0012", and any other cell as it is."""
+    if not isinstance(cell, str) or '="' not in cell:
+        return cell
+    formula = _FORMULA_OF_TEXT.fullmatch(cell)
+    if formula is None:
+        return cell
+    return formula[1]
 
 
 def _check_id(value: Any) -> None:

@@ -28,8 +28,6 @@ from edugraph_common.sources.table_rows import SheetRow
 DELIMITERS = (",", "\t", ";", "|")
 _FIRST_NOT_ASCII = 0x80
 _LONE_CR = re.compile(rb"\r(?!\n)")
-# How exports keep Excel from reading 0012 as a number.
-_FORMULA_OF_TEXT = re.compile(r'\A\s*="([^"]*)"\s*\Z')
 _SEP_LINE = re.compile(rb'"?sep=([^\w\s"\']|\t)"?[,;\t]*\r?\n', re.IGNORECASE)
 
 
@@ -136,16 +134,13 @@ class CsvRows:
         return self._blank.fullmatch(row.removeprefix(BOM).decode(errors="replace")) is not None
 
     def cells(self, row: str) -> list[str]:
-        """Return the cells of a row, with the text of a cell such as ="0012". Raises InvalidRecord."""
+        """Return the cells of a row. Raises InvalidRecord."""
         try:
-            cells = next(csv.reader((row,), delimiter=self._delimiter, strict=True), [])
+            return next(csv.reader((row,), delimiter=self._delimiter, strict=True), [])
         except csv.Error as error:
             raise InvalidRecord(
                 "(row)", "one row of CSV", shorten(row), f"is not valid CSV: {error}"
             ) from None
-        if '="' in row:
-            cells = [_FORMULA_OF_TEXT.sub(r"\1", cell) for cell in cells]
-        return cells
 
 
 class CsvSource:
