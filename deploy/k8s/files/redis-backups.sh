@@ -9,12 +9,14 @@ answer() {
 }
 loaded=no
 if test -e "$folder/load-wanted"; then
-  # A dump is the base of an append-only file to which nothing was added yet. A copy that fails leaves the old data.
+  # A dump is the base of an append-only file to which nothing was added yet. A copy that fails or is damaged leaves the
+  # old data: Redis would not start with it.
   new=$data/appendonlydir.new
   rm -rf "$new"
   mkdir "$new"
   echo 'file appendonly.aof.1.base.rdb seq 1 type b' >"$new/appendonly.aof.manifest"
-  if cp "$folder/dump.rdb" "$new/appendonly.aof.1.base.rdb"; then
+  base=$new/appendonly.aof.1.base.rdb
+  if cp "$folder/dump.rdb" "$base" && redis-check-rdb "$base" >/dev/null; then
     rm -rf "$data/appendonlydir"
     mv "$new" "$data/appendonlydir"
     loaded=yes

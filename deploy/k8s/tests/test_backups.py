@@ -1,5 +1,6 @@
 """CronJobs of backups: which there are, what each may touch, and that its server works with it."""
 
+import os
 import subprocess
 
 import pytest
@@ -127,30 +128,53 @@ def test_a_job_follows_the_volume_that_it_reads(chart):
     assert "affinity" not in pod(jobs(shared)["objects"])
 
 
-def start_of_redis(data):
+# The file format of Redis begins with its name and ends with the byte 255 and a checksum of eight bytes.
+DUMP = b"REDIS0012" + b"\xff" + bytes(8)
+CHECK = r"""#!/bin/sh
+# Refuses a dump without its beginning or its end, as redis-check-rdb does.
+test "$(head -c 5 "$1")" = REDIS && tail -c 9 "$1" | od -An -tx1 | grep -q '^ ff'
+"""
+
+
+@pytest.fixture
+def path_with_check(tmp_path_factory):
+    """Return a PATH with a program in the place of redis-check-rdb, which machines without Redis do not have."""
+    folder = tmp_path_factory.mktemp("programs")
+    program = folder / "redis-check-rdb"
+    program.write_text(CHECK)
+    program.chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+def start_of_redis(data, path):
     """Run what the start script of Redis does before Redis starts."""
     script = CHART / "files" / "redis-backups.sh"
     command = f'data="{data}"; . "{script}"; kill $!'
-    subprocess.run(["sh", "-c", command], check=True, timeout=20)
+    environment = {**os.environ, "PATH": path}
+    subprocess.run(["sh", "-c", command], check=True, timeout=20, env=environment)
 
 
-def test_redis_loads_a_dump_once_and_keeps_its_data_without_one(tmp_path):
-    """Out: the copy into a folder of its own."""
+@pytest.mark.parametrize("dump", [None, b"", DUMP[:-9], DUMP[9:], b"a page of a proxy"])
+def test_redis_loads_a_dump_once_and_keeps_its_data_without_one(tmp_path, path_with_check, dump):
+    """Out: the copy into a folder of its own, or `redis-check-rdb`."""
     old = tmp_path / "appendonlydir" / "appendonly.aof.1.base.rdb"
     old.parent.mkdir()
     old.write_text("old data")
     folder = tmp_path / "backup"
     folder.mkdir()
     (folder / "load-wanted").touch()
-    start_of_redis(tmp_path)
+    if dump is not None:
+        (folder / "dump.rdb").write_bytes(dump)
+    start_of_redis(tmp_path, path_with_check)
     assert old.read_text() == "old data"
-    assert [path.name for path in folder.iterdir()] == ["failed"]
+    assert not (folder / "load-wanted").exists()
+    assert (folder / "failed").exists()
 
     (folder / "failed").unlink()
     (folder / "load-wanted").touch()
-    (folder / "dump.rdb").write_text("a dump")
-    start_of_redis(tmp_path)
-    assert old.read_text() == "a dump"
+    (folder / "dump.rdb").write_bytes(DUMP)
+    start_of_redis(tmp_path, path_with_check)
+    assert old.read_bytes() == DUMP
     assert sorted(path.name for path in tmp_path.iterdir()) == ["appendonlydir", "backup"]
     # The dump was loaded, but Redis has not answered yet: a container that starts again loads it again.
     assert (folder / "load-wanted").exists()

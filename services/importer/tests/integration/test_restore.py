@@ -133,6 +133,7 @@ def redis_of_chart(folder: Path) -> Iterator[str]:
     programs = {
         "redis-server": f'{command}{enter} redis-server "$@"',
         "redis-cli": f'{command}{enter} redis-cli -p {port} "$@"',
+        "redis-check-rdb": f'{command}{enter} redis-check-rdb "$@"',
     }
     settings = f"--port {port} --bind 127.0.0.1 --dir {data} --appendonly yes --save '' --appendfsync always"
     script = f"data={data}; . {SCRIPTS}/redis-backups.sh; exec redis-server {settings}"
