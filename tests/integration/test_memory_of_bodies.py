@@ -2,7 +2,7 @@
 
 import socket
 from contextlib import suppress
-from itertools import cycle, islice
+from itertools import cycle, islice, product
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,11 +25,13 @@ BODY_MIB = 24
 MOST_MORE_MIB = 16
 
 # How a request declares a body, and what precedes each MiB of it. The body has always BODY_MIB, whatever is declared.
-# The first two tell the truth. The others declare less or more than they send, or two things at once.
 CHUNK = f"{MIB:x}\r\n".encode()
-DECLARED = (
+TRUE = (
     (f"Content-Length: {BODY_MIB * MIB}", b""),
     ("Transfer-Encoding: chunked", CHUNK),
+)
+# These declare less or more than they send, or two things at once.
+LIES = (
     ("Content-Length: 0", b""),
     ("Content-Length: 60000", b""),
     (f"Content-Length: {2**62}", b""),
@@ -39,10 +41,11 @@ DECLARED = (
     ("Transfer-Encoding: chunked", f"{2**62:x}\r\n".encode()),
     ("Expect: 100-continue\r\nTransfer-Encoding: chunked", CHUNK),
 )
-# Each route meets some of the declarations in turn, and all of them if minutes are allowed.
-DECLARATIONS_OF_A_ROUTE = len(DECLARED) if SLOW else 2
-# Their number has no divisor in common with that of DECLARED, so that each is tried with each declaration.
+# Each route meets one of the lies in turn, and all of them if minutes are allowed.
+LIES_AT_A_ROUTE = len(LIES) if SLOW else 1
+# Their number has no divisor in common with that of LIES, so that each is tried with each lie.
 METHODS = ("POST", "PUT", "PATCH", "DELETE", "GET", "HEAD", "OPTIONS")
+WITH_BODY = frozenset({"post", "put", "patch", "delete"})
 
 # Begins of requests, and what follows them: an address, one header, many headers, and the trailers of a body.
 HEADS = (
@@ -56,9 +59,15 @@ HEADS = (
 )
 
 
-def paths_of(app: FastAPI) -> list[str]:
-    documented = {path.replace("{", "").replace("}", "") for path in app.openapi()["paths"]}
-    return sorted(documented | {"/", "/ui/", "/ui/session", "/mcp", "/docs", "/x"})
+def methods_by_path(app: FastAPI) -> dict[str, list[str]]:
+    """Return path -> POST and its other documented methods that may have a body."""
+    found: dict[str, list[str]] = {}
+    for path, operations in app.openapi()["paths"].items():
+        methods = {"POST", *(each.upper() for each in operations if each in WITH_BODY)}
+        found[path.replace("{", "").replace("}", "")] = sorted(methods)
+    for path in ("/", "/ui/", "/ui/session", "/mcp", "/docs", "/x"):
+        found.setdefault(path, ["POST"])
+    return found
 
 
 def push(address: str, method: str, path: str, declared: tuple[str, bytes], mib: int) -> None:
@@ -121,12 +130,12 @@ def test_large_requests_without_a_key_leave_the_memory_as_it_was(
         nowhere = {"redis_url": "redis://127.0.0.1:1", "auth": "on"}
         if service == "gateway":
             settings = {**nowhere, "broker_url": "amqp://127.0.0.1:1", "blob_url": str(tmp_path)}
-            paths = paths_of(
+            paths = methods_by_path(
                 gateway_application(open_gateway(GatewaySettings.model_validate(settings)))
             )
         else:
             settings = {**nowhere, "neo4j_uri": "bolt://127.0.0.1:1"}
-            paths = paths_of(
+            paths = methods_by_path(
                 insights_application(open_insights(InsightsSettings.model_validate(settings)))
             )
         with serving(environment, tmp_path / "logs", Pools(1, 1, 1), own=own) as (
@@ -137,13 +146,15 @@ def test_large_requests_without_a_key_leave_the_memory_as_it_was(
             address = url if service == "gateway" else insights
             pid = processes.running[service].pid
             for path in paths:
-                push(address, "POST", path, DECLARED[1], 0)
+                push(address, "POST", path, TRUE[1], 0)
             before = peak_mib(pid)
             methods = cycle(METHODS)
-            declarations = cycle(DECLARED)
-            for path in paths:
-                for declared in islice(declarations, DECLARATIONS_OF_A_ROUTE):
-                    push(address, next(methods), path, declared, BODY_MIB)
+            lies = cycle(LIES)
+            for path, documented in paths.items():
+                for method, truth in product(documented, TRUE):
+                    push(address, method, path, truth, BODY_MIB)
+                for lie in islice(lies, LIES_AT_A_ROUTE):
+                    push(address, next(methods), path, lie, BODY_MIB)
             more_for_bodies = peak_mib(pid) - before
             for begin, block in HEADS:
                 push_head(address, begin, block)
