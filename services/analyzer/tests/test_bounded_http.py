@@ -183,6 +183,57 @@ def test_an_answer_that_drips_is_ended_in_time(what: str) -> None:
     assert [tokens > 0 for tokens, _ in lost] == [True], "a time-out counts its input"
 
 
+def test_a_request_that_is_taken_slowly_is_ended_in_time() -> None:
+    """Each part of the request is taken in time, and the whole is not. Out: `left` in `write` of BoundedStream."""
+    long_text = "u" * (64 * 2**20)
+    request = LLMRequest("interaction", [{"role": "user", "content": long_text}], 100, items=1)
+
+    def take_slowly(connection: socket.socket) -> None:
+        while connection.recv(2**16):
+            time.sleep(PAUSE_SECONDS)
+
+    with serving(take_slowly) as address:
+        asking = client(f"http://{address}")
+        began = time.monotonic()
+        with pytest.raises(Retryable):
+            asking.complete(request)
+        assert time.monotonic() - began < LATEST_SECONDS
+
+
+def test_a_handshake_that_drips_is_ended_in_time() -> None:
+    """Python's own ssl module has one deadline for a whole handshake. Out: the time-out in `start_tls`."""
+    # A record of TLS with a length that never comes.
+    record = bytes([22, 3, 3, 64, 0])
+
+    def drip() -> None:
+        with listener.accept()[0] as connection, suppress(OSError):
+            connection.sendall(record)
+            for _ in range(int(LATEST_SECONDS * 2 / PAUSE_SECONDS)):
+                connection.sendall(b"x")
+                time.sleep(PAUSE_SECONDS)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=drip, daemon=True).start()
+        asking = client(f"https://127.0.0.1:{listener.getsockname()[1]}")
+        began = time.monotonic()
+        with pytest.raises(Retryable):
+            asking.complete(REQUEST)
+        assert time.monotonic() - began < LATEST_SECONDS
+
+
+def test_the_text_before_an_error_of_a_stream_is_paid_for() -> None:
+    """Out: `count_lost` beside ProviderError in LLMClient._asked."""
+    text = json.dumps({"choices": [{"delta": {"content": "some words of an answer"}}]})
+    error = json.dumps({"error": {"message": "overloaded", "code": 503}})
+    stream = f"data: {text}\n\ndata: {error}\n\n".encode()
+    lost: list[tuple[int, int]] = []
+    with serving(lambda connection: connection.sendall(EVENTS + stream)) as address:
+        asking = client(f"http://{address}", seconds=LATEST_SECONDS)
+        with pytest.raises((Retryable, Wait)):
+            asking.complete(REQUEST, count_lost=lambda *tokens: lost.append(tokens))
+    assert [(given > 0, answered > 0) for given, answered in lost] == [(True, True)]
+
+
 BOMB = gzip.compress(bytes(8 * 2**20))
 ENCODED = b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(BOMB)
 DEFLATED = zlib.compress(bytes(8 * 2**20))
