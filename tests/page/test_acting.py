@@ -24,13 +24,20 @@ class Gateway:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.taken: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+        self.loses_answers = False
         page.route("**/v1/actions", self.take)
         page.route("**/v1/insights/actions?*", self.show)
 
     def take(self, route: Route) -> None:
         sent: dict[str, Any] = json.loads(route.request.post_data or "")
+        self.keys.append(route.request.headers.get("idempotency-key"))
+        if self.loses_answers:
+            route.abort()
+            return
+        job_id = f"job-{len(self.taken)}"
         self.taken.append(sent)
-        route.fulfill(status=202, json={"job_id": "j", "task_id": "t", "links": {}})
+        route.fulfill(status=202, json={"job_id": job_id, "task_id": "t", "links": {}})
 
     def show(self, route: Route) -> None:
         answer = route.fetch().json()
@@ -39,7 +46,7 @@ class Gateway:
                 "student": each["student_id"],
                 "student_name": None,
                 "kind": "action",
-                "record": f"a{number}",
+                "record": f"@page-actions/job-{number}",
                 "at": "2026-06-20T08:00:00Z",
                 "author": "T01",
                 "author_name": "Ms Okafor",
@@ -72,7 +79,7 @@ def test_a_note_on_the_page_of_a_student_is_sent_once_and_shown(visit: Visitor) 
     block.get_by_label("Note", exact=True).fill(HOSTILE)
     block.get_by_label("Not on Today before").fill("2099-01-08")
     block.get_by_role("button", name="Save").click()
-    shown.wait_for_selector("[data-question=actions] [data-record=a0]")
+    shown.wait_for_selector("[data-question=actions] [data-record='@page-actions/job-0']")
     about = {"student_id": student["student"], "course_id": "MATH8"}
     assert gateway.taken == [{**about, "spoken": True, "text": HOSTILE, "not_until": "2099-01-08"}]
     told = shown.locator("[data-question=actions]").inner_text()
@@ -80,6 +87,33 @@ def test_a_note_on_the_page_of_a_student_is_sent_once_and_shown(visit: Visitor) 
     assert "Ms Okafor" in told
     assert "Not on Today before 8 January 2099" in told
     assert "Spoken with on 20 Jun 2026" in told
+
+
+def test_a_second_click_after_a_lost_answer_has_the_same_key(visit: Visitor) -> None:
+    """Out: the key that stays with its content. The gateway would write a second note. Another content is another note."""
+    visit.allowed = ("ERR_FAILED",)
+    gateway = Gateway(visit.page)
+    student = visit.answer("roster", key=TEACHER, course="MATH8")["rows"][0]
+    shown = visit.open("student", lang="en", student=student["student"], **ALGEBRA)
+    block = shown.locator("[data-question=actions]")
+    block.get_by_label(f"Note what you did about {student['name']}").click()
+    note = block.get_by_label("Note", exact=True)
+    save = block.get_by_role("button", name="Save")
+    gateway.loses_answers = True
+    for _ in range(2):
+        note.fill("Homework")
+        save.click()
+        block.locator(".refusal").wait_for()
+        assert save.is_enabled()
+    gateway.loses_answers = False
+    note.fill("Homework again")
+    save.click()
+    shown.wait_for_selector("[data-question=actions] [data-record='@page-actions/job-0']")
+    lost, repeated, other = gateway.keys
+    assert lost
+    assert repeated == lost
+    assert other
+    assert other != lost
 
 
 def test_who_does_not_lead_the_student_is_told_so(visit: Visitor) -> None:

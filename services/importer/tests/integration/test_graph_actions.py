@@ -7,6 +7,7 @@ from rooms import Room
 from edugraph_common.contracts.messages import ImportRights
 from edugraph_common.contracts.record_keys import ACTIONS_SOURCE
 from edugraph_common.contracts.records import Record, Withdrawal, parse_record
+from edugraph_common.contracts.reviews import FindingReview, text_hash
 from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.sources.keyed import keyed
 from edugraph_importer.graph import Graph, RecordBatch
@@ -60,6 +61,41 @@ def test_an_action_goes_with_the_student_and_does_not_come_back(room: Room, grap
     graph.write_batch(batch([action("a1", "s", text=NOTE), action("a3", "s", text=NOTE)], "k", 0))
     rows = room.query("MATCH (n:Interaction) RETURN n.text AS text")
     assert [row["text"] for row in rows] == ["stays"]
+
+
+def test_a_review_of_an_action_keeps_no_other_review_away(room: Room, graph: Graph) -> None:
+    """Out: the default of the texts in `stored_record`. No model reads an action, so nothing of it can be judged."""
+    message = parse_record(
+        {
+            "type": "student_interaction",
+            "timestamp": "2026-03-01T08:00:00Z",
+            "record_id": "m1",
+            "data": {
+                "student_id_from": "s",
+                "student_id_to": "u",
+                "interaction_type": "chat",
+                "course_id": "c",
+                "text": "Why is it negative?",
+            },
+        }
+    )
+    note = action("a1", "s", text=NOTE)
+    graph.write_batch(batch([note, message], "j", 0))
+    reviews = []
+    for record in (note, message):
+        review = {
+            "record_id": record.record_id,
+            "text_hash": text_hash(message),
+            "aspect": "sentiment",
+            "target": "negative",
+            "verdict": "accepted",
+            "by": "r",
+            "at": "2026-03-02T08:00:00Z",
+        }
+        reviews.append(FindingReview.model_validate(review))
+    graph.write_reviews(reviews)
+    rows = room.query("MATCH (n:Interaction) RETURN n.id AS id, n.found_sentiment AS mood")
+    assert {row["id"]: row["mood"] for row in rows} == {"a1": None, "m1": "negative"}
 
 
 def test_an_action_is_in_the_export_of_its_student_alone(

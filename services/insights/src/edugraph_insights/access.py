@@ -279,7 +279,9 @@ def _of_teacher(
     graph: Graph, teacher: str, asked: Parameters, now: datetime, moment: datetime
 ) -> frozenset[str]:
     """Return the students of a teacher's groups; as of a day, only the members of the group at `moment`."""
-    in_each_course = [_led(graph, teacher, course, asked.group, now) for course in asked.courses]
+    in_each_course = [
+        _led(graph, teacher, course, asked.group, now=now) for course in asked.courses
+    ]
     permitted = frozenset.intersection(*in_each_course)
     if asked.as_of is not None and asked.group is not None:
         permitted &= _members(graph, asked.group, moment)
@@ -287,12 +289,22 @@ def _of_teacher(
 
 
 def _led(
-    graph: Graph, teacher: str, course: str, group: str | None, now: datetime
+    graph: Graph,
+    teacher: str,
+    course: str,
+    group: str | None,
+    *,
+    now: datetime,
+    former: timedelta = FORMER_MEMBERS,
 ) -> frozenset[str]:
-    """Return the students who are, or were a short while ago, in a group of this teacher that shows this course."""
-    since = (now - FORMER_MEMBERS).isoformat()
+    """Return the students of the groups of this teacher that show this course, and who left within `former`."""
     rows = graph.read(
-        "students_led", person=teacher, course=course, group=group, now=now.isoformat(), since=since
+        "students_led",
+        person=teacher,
+        course=course,
+        group=group,
+        now=now.isoformat(),
+        since=(now - former).isoformat(),
     )
     return frozenset(row["student"] for row in rows)
 
@@ -303,14 +315,14 @@ def _members(graph: Graph, group: str, at: datetime) -> frozenset[str]:
 
 
 def need_to_lead(graph: Graph, caller: Caller, student: str, course: str, now: datetime) -> None:
-    """Raise Refusal 403 unless this caller, as a teacher, leads this student in this course.
+    """Raise Refusal 403 unless this caller, as a teacher, leads this student in this course now.
 
     The answer is the same for a student or a course that does not exist.
     """
     if "teacher" not in caller.roles:
         words = "Only a teacher who leads a student may write what was done about the student."
         raise Refusal(403, "role", words, caller.client_id)
-    led = _led(graph, own_person(graph, caller), course, None, now)
+    led = _led(graph, own_person(graph, caller), course, None, now=now, former=timedelta(0))
     wanted = led & {owner_of(graph, student)}
     if not _in_course(graph, course, wanted, None):
         words = "You do not lead this student in this course, so you may not write what was done."

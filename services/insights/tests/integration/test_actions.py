@@ -146,20 +146,23 @@ def test_no_walk_of_the_graph_meets_an_action(room: Room, insights: Insights, wh
         (caller("teacher", person="t"), "nobody", "C"),
         (caller("teacher", person="t"), "s00", "no-course"),
         (caller("teacher", person="ended"), "s00", "C"),
+        (caller("teacher", person="t"), "s04", "C"),
         (caller("teacher"), "s00", "C"),
         (caller("head", person="t"), "s00", "C"),
         (caller("student", person="s00"), "s00", "C"),
         (caller("counsellor", person="t"), "s00", "C"),
     ],
     ids=["another teacher", "another course", "another student", "no student", "no course", "no longer",
+         "student left",
          "no person", "head", "student", "counsellor"],
 )  # fmt: skip
 def test_only_who_leads_the_student_gets_a_permit(
     room: Room, insights: Insights, who: Caller, student: str, course: str
 ) -> None:
-    """Out: `_led`, `_in_course` or the role in `need_to_lead`."""
-    there(room)
-    make_groups(room, [], [("ended", "g", (-90, -31))], {})
+    """Out: `_led`, its `former`, `_in_course` or the role in `need_to_lead`."""
+    left = record("course_record", "s04-C", 0, student_id="s04", course_id="C")
+    there(room, left)
+    make_groups(room, [("s04", "g", (-90, -1))], [("ended", "g", (-90, -1))], {})
     need_to_lead(insights.graph, caller("teacher", person="t"), "s00", "C", NOW)
     need_to_lead(insights.graph, caller("teacher", person="colleague"), "s01", "C", NOW)
     with pytest.raises(Refusal) as refused:
@@ -232,3 +235,16 @@ def test_a_later_action_ends_putting_a_student_off(room: Room, insights: Insight
         ("c", False),
         ("b", True),
     ]
+
+
+def test_the_list_has_the_last_talk_beside_a_later_note(room: Room, insights: Insights) -> None:
+    """Out: the last action with `spoken` in `_last_of_each`: the page then says that nobody spoke with the student."""
+    there(
+        room,
+        action("first", "s00", 1, spoken=True),
+        action("talk", "s00", 2, spoken=True, text="about fractions"),
+        action("note", "s00", 3, text=NOTE),
+    )
+    rows = asked(insights, "actions", caller("teacher", person="t"), course="C").rows
+    shown_of_s00 = [(row.record, row.spoken) for row in rows if row.student == "s00"]
+    assert shown_of_s00 == [("note", False), ("talk", True)]

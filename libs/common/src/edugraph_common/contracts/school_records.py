@@ -129,6 +129,13 @@ class ActivityRecord(ContractModel):
     duration_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
 
+def need_something(*, spoken: bool, text: str | None, not_until: str | None) -> None:
+    """Raise ValueError unless an action says something."""
+    has_text = bool((text or "").strip())
+    if not spoken and not has_text and not_until is None:
+        raise ValueError("one of spoken, text and not_until is required")
+
+
 class ActionRecord(ContractModel):
     """An action of a teacher about a student in a course. Only teachers who lead the student see it.
 
@@ -145,7 +152,5 @@ class ActionRecord(ContractModel):
 
     @model_validator(mode="after")
     def says_something(self) -> Self:
-        has_text = bool((self.text or "").strip())
-        if not self.spoken and not has_text and self.not_until is None:
-            raise ValueError("one of spoken, text and not_until is required")
+        need_something(spoken=self.spoken, text=self.text, not_until=self.not_until)
         return self

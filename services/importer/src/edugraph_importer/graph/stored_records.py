@@ -62,7 +62,10 @@ def stored_record(
         if link["type"] in ("OF_TYPE", "ABOUT") and link["stated"] is not None:
             stated[link["end"]] = link["stated"]
 
-    kept = (*TEXTS_OF_TYPE[record_type], *_OTHER_FIELDS.get(record_type, ()))
+    # No model reads an action, so it has no texts here.
+    texts = TEXTS_OF_TYPE.get(record_type, ())
+    others = _OTHER_FIELDS.get(record_type, ())
+    kept = (*texts, *others)
     given: dict[str, Any] = {name: properties.get(name) for name in kept}
     match record_type:
         case "student_interaction":
@@ -71,7 +74,7 @@ def stored_record(
             given["topics"] = tuple(chain.from_iterable(stated.values()))
         case "post_record":
             given["student_id"] = ends["SENT"][0]
-        case "teacher_interaction":
+        case "teacher_interaction" | "action_record":
             given["teacher_id"] = ends["SENT"][0]
             given["student_id"] = ends["RECEIVED_BY"][0]
         case "error_record":

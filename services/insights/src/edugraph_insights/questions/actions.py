@@ -67,13 +67,20 @@ def find(facts: Facts, asked: Parameters) -> Found[ActionTaken]:
 
 
 def _last_of_each(actions: list[TeacherAction], holding: set[TeacherAction]) -> list[TeacherAction]:
-    """Return the latest action about each student, and the actions that put a student off. `actions` are sorted."""
+    """Return the latest action about each student, the latest talk, and the actions that put a student off.
+
+    `actions` begin with the latest one.
+    """
     shown = []
     known: set[str] = set()
+    spoken_with: set[str] = set()
     for action in actions:
         is_latest = action.student not in known
+        is_latest_talk = action.spoken and action.student not in spoken_with
         known.add(action.student)
-        if is_latest or action in holding:
+        if action.spoken:
+            spoken_with.add(action.student)
+        if is_latest or is_latest_talk or action in holding:
             shown.append(action)
     return shown
 
@@ -83,7 +90,7 @@ QUESTION = Question(
     title="What did we do about these students?",
     computed_by="Of each student, what teachers who lead the student wrote down: that they spoke, a note, a day "
     "before which the student is not proposed for today; and the time of the last message of any teacher. Asked of "
-    "several students, the latest action about each and the one that puts the student off.",
+    "several students, the latest action about each, the latest talk, and the one that puts the student off.",
     parameters=Parameters,
     row=ActionTaken,
     find=find,

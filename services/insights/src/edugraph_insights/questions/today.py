@@ -323,8 +323,9 @@ QUESTION = Question(
     computed_by="At most one action of each kind, in this order. Repeat: the point that most students got wrong "
     "(the mean outcome of their first attempts is below 0.5), if these are at least 3 and a quarter of those who "
     "tried it, with the earlier point that went wrong for at least half of them. Speak: the first 3 students of "
-    "needs-help, with their reasons. Answer: unresolved mistakes after which no teacher wrote for 5 whole school "
-    "days. Without a period, the last 15 school days until the last record count.",
+    "needs-help, with their reasons, without those who are put off until a later day. Answer: unresolved mistakes "
+    "after which no teacher wrote, or noted a talk, for 5 whole school days. Without a period, the last 15 school "
+    "days until the last record count.",
     parameters=ForToday,
     row=Action,
     find=find,

@@ -3,12 +3,11 @@
 import { askIn, write } from './api.js';
 import { h, refusal } from './parts.js';
 import { state } from './state.js';
-import { day, dayInWords, dayOf, sentences, t } from './words.js';
+import { day, dayInWords, sentences, t } from './words.js';
 
 const LONGEST_NOTE = 2000; // characters, as the gateway takes them
 const LOOKS = 10; // at what is noted, until an action that was taken is there
 const PAUSE_MS = 1500;
-const DAY_MS = 86_400_000;
 
 /** Return whether the caller may have actions to write: an action has a person as its author. */
 export const mayAct = ({ questions, person }) => questions.has('actions') && Boolean(person);
@@ -17,9 +16,11 @@ export const mayAct = ({ questions, person }) => questions.has('actions') && Boo
 export function actionForm(student, name, written = () => {}) {
   const spoken = h('input', { type: 'checkbox', name: 'spoken' });
   const text = h('textarea', { name: 'text', rows: 3, maxlength: LONGEST_NOTE });
-  const until = h('input', { type: 'date', name: 'not_until', min: dayOf(Date.now() + DAY_MS) });
+  const until = h('input', { type: 'date', name: 'not_until' });
   const save = h('button', { type: 'submit' }, t('act.save'));
   const said = h('div', { class: 'said', role: 'status' });
+  // The gateway takes a content with the same key once, so a second click after a lost answer writes no second action.
+  let sending = { content: '', key: '' };
   const form = h('form', {},
     h('label', { class: 'check' }, spoken, ` ${t('act.spoken', { who: name })}`),
     h('label', {}, t('act.text'), text),
@@ -34,13 +35,16 @@ export function actionForm(student, name, written = () => {}) {
       said.textContent = t('act.nothing');
       return;
     }
+    const content = JSON.stringify(given);
+    if (content !== sending.content) sending = { content, key: randomKey() };
     save.disabled = true;
     said.textContent = t('act.sends');
     try {
-      await send({ student_id: student, course_id: state().course }, given);
+      const job = await send({ student_id: student, course_id: state().course }, given, sending.key);
+      sending = { content: '', key: '' };
       form.reset();
       said.textContent = t('act.taken');
-      await untilWritten(student, given);
+      await untilWritten(student, job);
       said.textContent = t('act.written');
       written();
     } catch (problem) {
@@ -52,18 +56,21 @@ export function actionForm(student, name, written = () => {}) {
   return h('details', { class: 'act no-print' }, h('summary', { 'aria-label': t('act.open_for', { who: name }), 'data-keep-focus': `act-${student}` }, t('act.open')), form);
 }
 
-async function send(about, given) {
+/** Send an action, and return its job. */
+async function send(about, given, key) {
   await write('POST', '/v1/insights/action-permits', about);
-  await write('POST', '/v1/actions', { ...about, ...given });
+  const accepted = await write('POST', '/v1/actions', { ...about, ...given }, { 'Idempotency-Key': key });
+  return accepted.job_id;
 }
 
-/** Wait until the action can be seen, for some seconds. It is safe with the gateway, also where this takes longer. */
-async function untilWritten(student, given) {
+const randomKey = () => crypto.getRandomValues(new Uint32Array(4)).join('-');
+
+/** Wait until the action of a job can be seen, for some seconds. It is safe with the gateway, also where this takes longer. */
+async function untilWritten(student, job) {
   for (let looked = 0; looked < LOOKS; looked += 1) {
     await new Promise(resolve => setTimeout(resolve, PAUSE_MS));
     const { rows } = await askIn('application/json', '/actions', { course: state().course, student });
-    const isThere = rows.some(row => row.kind === 'action' && (row.text ?? undefined) === given.text && row.spoken === Boolean(given.spoken) && (row.not_until ?? undefined) === given.not_until);
-    if (isThere) return;
+    if (rows.some(row => row.record === `@page-actions/${job}`)) return;
   }
 }
 

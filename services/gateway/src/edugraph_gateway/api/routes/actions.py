@@ -13,7 +13,7 @@ from edugraph_common.contracts.messages import ImportJob, ImportRights
 from edugraph_common.contracts.record_fields import Id, Text
 from edugraph_common.contracts.record_keys import ACTIONS_SOURCE
 from edugraph_common.contracts.records import iso
-from edugraph_common.contracts.school_records import Day
+from edugraph_common.contracts.school_records import Day, need_something
 from edugraph_common.runtime.service.problems import Refusal
 from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_gateway.api.dependencies import (
@@ -45,9 +45,7 @@ class ActionRequest(ContractModel):
 
     @model_validator(mode="after")
     def says_something(self) -> Self:
-        has_text = bool((self.text or "").strip())
-        if not self.spoken and not has_text and self.not_until is None:
-            raise ValueError("one of spoken, text and not_until is required")
+        need_something(spoken=self.spoken, text=self.text, not_until=self.not_until)
         return self
 
 
@@ -81,10 +79,11 @@ async def write_action(
         action = ActionRequest.model_validate_json(body)
     except ValidationError as error:
         raise invalid(error) from None
-    author = await _author(caller, action, intake)
     fingerprint = hashlib.sha256(body).hexdigest()
 
     async def first() -> Done:
+        # Within `first`, so that a repeated request gets its answer also when the permit has ended.
+        author = await _author(caller, action, intake)
         note = partial(
             trail.did, caller, "student.action", "action", of=("student", action.student_id)
         )
