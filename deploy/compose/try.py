@@ -34,7 +34,7 @@ from edugraph_client import Client, Refused, Unreachable  # noqa: E402
 from tools import cache, docker  # noqa: E402
 
 PODMAN_COMPOSE = "1.3.0"  # Debian 12's own is too old for profiles and merged maps
-# These waits are long, because CI runs the tests on real servers beside this one. A wait that succeeds ends early.
+# These waits are long, because CI runs other steps beside this one. A wait that succeeds ends early.
 STARTED_WITHIN = 600  # seconds, of the servers' first start
 READY_WITHIN = 600  # seconds, of the services once the servers are healthy
 IMPORTED_WITHIN = 600  # seconds, for each file; a refused login is seen at once and ends the wait
