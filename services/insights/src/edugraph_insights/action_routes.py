@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.record_fields import Id
+from edugraph_common.runtime.service.described_body import described_body
 from edugraph_insights.access import need_to_lead
 from edugraph_insights.api import CallerDep, InsightsDep, body_as
 from edugraph_insights.problems import problem_responses
@@ -34,12 +35,7 @@ async def wanted_permit(request: Request, _caller: CallerDep) -> WantedPermit:
     response_class=Response,
     summary="Permit actions about a student",
     responses=problem_responses(400, 401, 403, 408, 413, 422, 429, 503),
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": WantedPermit.model_json_schema()}},
-        }
-    },
+    openapi_extra=described_body(WantedPermit),
 )
 def permit_action(
     wanted: Annotated[WantedPermit, Depends(wanted_permit)],

@@ -12,6 +12,7 @@ from edugraph_common.contracts.api import Check, GraphSummary, NamedNodes, Perso
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.record_fields import Id
 from edugraph_common.contracts.reviews import REVIEW
+from edugraph_common.runtime.service.described_body import described_body
 from edugraph_insights import whole_graph
 from edugraph_insights.access import need_scopes
 from edugraph_insights.api import CallerDep, InsightsDep, Purpose, body_as
@@ -117,12 +118,7 @@ async def asked_nodes(request: Request, caller: CallerDep) -> NamedNodes:
 @router.post(
     "/v1/graph/known",
     responses=problem_responses(400, 401, 403, 408, 413, 422, 429, 503),
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": NamedNodes.model_json_schema()}},
-        }
-    },
+    openapi_extra=described_body(NamedNodes),
 )
 def known_nodes(
     asked: Annotated[NamedNodes, Depends(asked_nodes)],

@@ -14,6 +14,7 @@ from edugraph_common.contracts.record_fields import Id, Text
 from edugraph_common.contracts.record_keys import ACTIONS_SOURCE
 from edugraph_common.contracts.records import iso
 from edugraph_common.contracts.school_records import Day, need_something
+from edugraph_common.runtime.service.described_body import described_body
 from edugraph_common.runtime.service.problems import Refusal
 from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_gateway.api.dependencies import (
@@ -53,12 +54,7 @@ class ActionRequest(ContractModel):
     "/v1/actions",
     status_code=202,
     responses=problem_responses(400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": ActionRequest.model_json_schema()}},
-        }
-    },
+    openapi_extra=described_body(ActionRequest),
 )
 async def write_action(
     request: Request,

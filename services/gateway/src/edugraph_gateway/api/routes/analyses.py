@@ -24,6 +24,7 @@ from edugraph_common.contracts.messages import (
 from edugraph_common.contracts.record_keys import DEFAULT_SOURCE, SourceName
 from edugraph_common.contracts.records import InvalidRecord, Record, parse_record
 from edugraph_common.runtime.messaging.publisher import task_id_for
+from edugraph_common.runtime.service.described_body import described_body
 from edugraph_common.runtime.service.problems import Problem, Refusal
 from edugraph_common.sources.keyed import keyed
 from edugraph_common.sources.rows import as_invalid_record
@@ -57,12 +58,7 @@ class AnalysisRequest(ContractModel):
     economy: bool = False
 
 
-_REQUEST_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": AnalysisRequest.model_json_schema()}},
-    }
-}
+_REQUEST_BODY = described_body(AnalysisRequest)
 
 
 @router.post(

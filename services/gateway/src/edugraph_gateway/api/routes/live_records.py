@@ -17,6 +17,7 @@ from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.live_days import day_of_live_job, live_job_id_of_day
 from edugraph_common.contracts.messages import INLINE_RECORDS
 from edugraph_common.contracts.records import Record, Withdrawal, parse_row
+from edugraph_common.runtime.service.described_body import described_body
 from edugraph_common.runtime.service.problems import Refusal
 from edugraph_common.sources.rights import check_rights
 from edugraph_gateway.api.dependencies import (
@@ -61,19 +62,11 @@ class RecordsAccepted(ContractModel):
     links: dict[str, str] = {}
 
 
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": RecordsToSend.model_json_schema()}},
-    }
-}
-
-
 @router.post(
     "/v1/sources/{name}/records",
     status_code=202,
     responses=problem_responses(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
-    openapi_extra=_BODY,
+    openapi_extra=described_body(RecordsToSend),
 )
 async def send_records(
     *,

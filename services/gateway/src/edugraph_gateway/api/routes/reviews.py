@@ -17,6 +17,7 @@ from edugraph_common.contracts.messages import ProposeSame, WriteReviews
 from edugraph_common.contracts.records import iso
 from edugraph_common.contracts.reviews import REVIEW, REVIEWS_AT_ONCE, Review
 from edugraph_common.runtime.messaging.publisher import task_id_for
+from edugraph_common.runtime.service.described_body import described_body
 from edugraph_common.runtime.service.problems import Problem
 from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_gateway.api.dependencies import (
@@ -44,12 +45,7 @@ class ReviewsRequest(ContractModel):
     "/v1/reviews",
     status_code=202,
     responses=problem_responses(400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": ReviewsRequest.model_json_schema()}},
-        }
-    },
+    openapi_extra=described_body(ReviewsRequest),
 )
 async def write_reviews(
     request: Request,

@@ -1,6 +1,6 @@
 """/v1/sources: create, change, list and show the sources that data comes from."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import anyio.to_thread
 from fastapi import APIRouter, Path, Request
@@ -14,6 +14,7 @@ from edugraph_common.contracts.data_sources import (
     SourceSettings,
 )
 from edugraph_common.contracts.record_keys import LONGEST_SOURCE_NAME
+from edugraph_common.runtime.service.described_body import described_body
 from edugraph_common.runtime.service.problems import Problem
 from edugraph_common.runtime.shared_state.api_keys import ApiKeys
 from edugraph_common.runtime.shared_state.callers import Caller
@@ -61,17 +62,11 @@ class SourceList(ContractModel):
     links: dict[str, str]
 
 
-def _body(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the description of a body, which a route reads itself once the caller is admitted."""
-    content = {"application/json": {"schema": model.model_json_schema()}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
 @router.post(
     "/v1/sources",
     status_code=201,
     responses=problem_responses(400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
-    openapi_extra=_body(NewSource),
+    openapi_extra=described_body(NewSource),
 )
 async def create_source(
     *,
@@ -101,7 +96,7 @@ async def create_source(
 @router.put(
     "/v1/sources/{name}",
     responses=problem_responses(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503),
-    openapi_extra=_body(SourceSettings),
+    openapi_extra=described_body(SourceSettings),
 )
 async def change_source(
     *,
@@ -159,7 +154,7 @@ def show_cursor(*, caller: Importer, sources: SourcesDep, name: Name) -> SourceC
 @router.put(
     "/v1/sources/{name}/cursor",
     responses=problem_responses(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503),
-    openapi_extra=_body(SourceCursor),
+    openapi_extra=described_body(SourceCursor),
 )
 async def save_cursor(
     *, request: Request, caller: Importer, intake: IntakeDep, name: Name
