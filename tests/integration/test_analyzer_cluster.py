@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 import redis
 from analyzer_bench import Provider, chats, pipeline
+from edugraph_cli.processes import free_port
 from own_redis import OwnRedis, own_redis
 from waiting import until
 
@@ -16,7 +17,10 @@ SLOTS = 16_384
 
 class ClusterNode(OwnRedis):
     def _configuration(self, **extra: str) -> str:
-        return super()._configuration(**extra, **{"cluster-enabled": "yes"})
+        # Without it, the nodes of a cluster talk on the port that is 10,000 higher, which another server may have.
+        port_of_cluster = str(free_port())
+        cluster = {"cluster-enabled": "yes", "cluster-port": port_of_cluster}
+        return super()._configuration(**extra, **cluster)
 
 
 @pytest.fixture
