@@ -219,6 +219,13 @@ KNOWN = [
         ("Slope builds on slope and ratios.", [("Slope", "ratios")]),
         ("Slope\nSlope is based on ratios.", [("Slope", "ratios")]),
         ("Not for beginners\n\nSlope is based on ratios.", [("Slope", "ratios")]),
+        ("A slope is a ratio of the form y / x.", [("Slope", "ratios")]),
+        (
+            "Slopes are ratios whose terms are lengths of sides.",
+            [("Slope", "ratios")],
+        ),
+        ("An inequality is two ratios of the form a : b.", []),
+        ("Inequalities: slopes are two ratios with one meaning.", []),
         ("通分很重要。", []),
         ("Slope is the rise divided by the run.", []),
     ],
@@ -263,6 +270,17 @@ def test_prerequisites_are_those_that_a_sentence_states(text: str, pairs: list) 
         "Slope requires ratios.",
         "The Elimination Method assumes linear equations.",
         "While loops rely on conditionals.",
+        # sentences that speak of one thing, or state a property or a wrong definition
+        "The slope is a ratio that we found.",
+        "Some slopes are ratios that we know.",
+        "Here a slope is a ratio that we know.",
+        "A slope is a ratio.",
+        "A slope is a useful ratio that we know.",
+        "A slope is inequality that we know.",
+        "Slopes are ratio that we know.",
+        "A slope is a ratio that we know, if the coordinate plane is flat.",
+        "A slope is a ratio that is not constant.",
+        "Is it right that a slope is a ratio that we know?",
         # clauses, and points that nobody has
         "Slope is based on ratios that we know.",
         "Which form of slope is based on ratios?",
@@ -312,6 +330,15 @@ def test_content_has_points_in_the_order_of_the_text() -> None:
     }
     assert [(each.point, each.requires) for each in found.prerequisites] == [("密度", "质量")]
     assert found.prerequisites[0].confidence == 0.34
+
+
+def test_a_definition_has_the_confidence_that_was_measured_for_definitions() -> None:
+    """Out: the confidence of each rule."""
+    course = CourseContext(course_id="c", knowledge_points=("slope", "ratio"))
+    text = "A slope is a ratio of the form y / x."
+    found = finding("course_content", course, course_id="c", title="slope", content=text).finding
+    assert [(each.point, each.requires) for each in found.prerequisites] == [("slope", "ratio")]
+    assert found.prerequisites[0].confidence == 0.67
 
 
 def test_evidence_stands_in_the_text() -> None:

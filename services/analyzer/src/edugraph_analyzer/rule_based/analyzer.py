@@ -48,8 +48,6 @@ _FELT = 0.8  # A text with a smaller score is neutral.
 _LIKE = 0.1  # A point is linked if at least this share of its name stands in the text.
 _WHOLE = 0.95
 _NAMED_STRENGTH = 0.7
-# In 15 OpenStax books, two prerequisites were stated and both were right: the lower end of the interval of 95 %.
-_STATED_CONFIDENCE = 0.34
 MODEL = "offline-lexicon"
 _LONGEST_TITLE = 40
 _NOT_A_CONCEPT = re.compile(
@@ -271,7 +269,7 @@ def _content_finding(document: Document) -> ContentFinding:
     prerequisites: list[Prerequisite] = []
     for each in stated:
         prerequisites.append(
-            Prerequisite(point=each.point, requires=each.requires, confidence=_STATED_CONFIDENCE)
+            Prerequisite(point=each.point, requires=each.requires, confidence=each.confidence)
         )
     quoted = [*(each.words for each in stated), *(point.name for point in points)]
     return ContentFinding(

@@ -97,11 +97,15 @@ def _number(text: str) -> float | None:
 
 @dataclass(frozen=True)
 class Stated:
-    """A prerequisite that a text states: `point` needs `requires`, and `words` say so. Both are points of the course."""
+    """A prerequisite that a text states: `point` needs `requires`, and `words` say so. Both are points of the course.
+
+    `confidence` is the lower end of the interval of 95 % of the share that a reader called right in textbooks.
+    """
 
     point: str
     requires: str
     words: str
+    confidence: float
 
 
 _ZH = r"[^，。；：、！？,.;:!?\s]"
@@ -126,6 +130,26 @@ _CUES = tuple(
         rf"(?P<requires>{_EN}) (?:is|are) (?:a |the |an )?(?:prerequisites?|foundations?|basis) (?:for|of|to) (?P<point>{_EN})(?=[.;!?\n,]|$)",
         rf"(?P<point>{_EN}) (?:builds?|is based|are based) (?:up)?on {_AND_MORE}(?=[.;!?\n,]| because| since|$)",
     )
+)
+# 2 of 2 in 15 books.
+_CUE_CONFIDENCE = 0.34
+# A definition names the kind of thing that a point is, and what sets it apart: "A trinomial is a polynomial with exactly
+# three terms." The kind is needed to understand it. A sentence with "the" speaks of one thing and defines none, and
+# without the last part it may state a property.
+_NO_DEFINITION = r"(?!(?:the|some|your|both|all)\b)"
+_SETS_APART = r"(?= (?:that|which|whose|with|where|in which|for which|of the form|containing|consisting|having)\b)"
+_DEFINITIONS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"^\s*{_NO_DEFINITION}(?:an? )?(?P<point>{_EN}) is an? (?P<requires>{_EN}){_SETS_APART}",
+        rf"^\s*{_NO_DEFINITION}(?P<point>{_EN}s) are (?:two )?(?P<requires>{_EN}s){_SETS_APART}",
+    )
+)
+# 8 of 8 in five books that had no part in the making of the rule.
+_DEFINITION_CONFIDENCE = 0.67
+_RULES_OF_PREREQUISITES = (
+    *((cue, _CUE_CONFIDENCE) for cue in _CUES),
+    *((definition, _DEFINITION_CONFIDENCE) for definition in _DEFINITIONS),
 )
 # A sentence may go on in the next line, and ends at a blank one.
 _SENTENCE = re.compile(r"(?:[^。！？!?；;.\n]|\n(?![^\S\n]*\n))+[。！？!?；;.]?")
@@ -176,10 +200,11 @@ def _stated_in(sentence: str, names: Mapping[str, str]) -> list[Stated]:
     """Return the prerequisites that the lines of a sentence state. A line may be a title above the sentence."""
     found = []
     for line in sentence.splitlines():
-        for cue in _CUES:
-            for match in cue.finditer(line):
+        for rule, confidence in _RULES_OF_PREREQUISITES:
+            for match in rule.finditer(line):
+                words = match[0].strip()
                 for point, requires in _named_in(match, names):
-                    found.append(Stated(point, requires, match[0].strip()))
+                    found.append(Stated(point, requires, words, confidence))
     return found
 
 
