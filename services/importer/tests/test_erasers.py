@@ -28,6 +28,7 @@ class Stores:
 
     asked: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
+    erased_at: datetime | None = None
 
     @staticmethod
     def settle_persons() -> SettledPersons:
@@ -44,7 +45,7 @@ class Stores:
     def look(self, ids: Any) -> Known:
         return Known(frozenset(), frozenset({"record"}), is_there=bool(ids), erased=False)
 
-    def block(self, ids: Any, _person: str) -> list[str]:
+    def block(self, ids: Any, _person: str, _erased_at: datetime) -> list[str]:
         self.changed.add("tombstone")
         return [f"k:{each}" for each in ids]
 
@@ -65,6 +66,9 @@ class Stores:
     @staticmethod
     def erased_among(ids: frozenset[str]) -> frozenset[str]:
         return ids & {"s"}
+
+    def last_erasure(self) -> datetime | None:
+        return self.erased_at
 
     @staticmethod
     def is_open(job_id: str) -> bool:

@@ -18,6 +18,8 @@ from urllib.parse import quote
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from edugraph_common.contracts.messages import ImportBatch
+from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import patterns_of
 from edugraph_common.runtime.messaging.dead_letters import Rewritten
 from edugraph_common.runtime.shared_state.object_store import Blobs
@@ -37,6 +39,7 @@ NAMES = (
     "محمد علي",
     "김민수",
 )
+ERASED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 HIDDEN = "the name of a file that is gone"
 FULL_WIDTH = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
 # A few characters of each kind. A word goes on with a character of its own kind only.
@@ -110,6 +113,7 @@ class Texts:
     files: list[str] = field(default_factory=list)
     written: list[tuple[str, str, str]] = field(default_factory=list)
     letter: bytes = b""
+    to_clean: set[str] = field(default_factory=set)
 
     @staticmethod
     def settle_persons() -> SettledPersons:
@@ -124,7 +128,7 @@ class Texts:
         return Known(frozenset(NAMES), frozenset(), is_there=bool(ids), erased=False)
 
     @staticmethod
-    def block(ids: Any, _person: str) -> list[str]:
+    def block(ids: Any, _person: str, _erased_at: datetime) -> list[str]:
         return [f"k:{each}" for each in ids]
 
     @staticmethod
@@ -137,6 +141,17 @@ class Texts:
     @contextmanager
     def erasing(self) -> Iterator[Callable[[], None]]:
         yield lambda: None
+
+    @staticmethod
+    def erased_among(ids: frozenset[str]) -> frozenset[str]:
+        return ids & {STUDENT, ID_AT_LMS}
+
+    @staticmethod
+    def last_erasure() -> datetime:
+        return ERASED_AT
+
+    def clean_later(self, job_id: str) -> None:
+        self.to_clean.add(job_id)
 
     @staticmethod
     def is_open(_job_id: str) -> bool:
@@ -186,6 +201,19 @@ def reject(raw: str, found: str = "x") -> dict[str, Any]:
         "reason": "not one",
         "raw": raw,
     }
+
+
+def erasure_of(stores: Texts, folder: str) -> Erasure:
+    everything = cast("Any", stores)
+    return Erasure(
+        everything,
+        everything,
+        Blobs(folder),
+        everything,
+        everything,
+        stores.letters,
+        lambda: ERASED_AT,
+    )
 
 
 def view(name: str) -> str:
@@ -255,20 +283,8 @@ def test_nothing_that_names_the_person_is_left_unseen(words: tuple[str, str, str
             ]
         ).encode(),
     )
-    everything = cast("Any", stores)
-    now = datetime(2026, 1, 1, tzinfo=UTC)
     with TemporaryDirectory() as folder:
-        blobs = Blobs(folder)
-        erasure = Erasure(
-            everything,
-            everything,
-            blobs,
-            everything,
-            everything,
-            stores.letters,
-            lambda: now,
-        )
-        report = erasure.erase((STUDENT,))
+        report = erasure_of(stores, folder).erase((STUDENT,))
 
     assert stores.files == [HIDDEN, "class 7.csv"]
     assert [each["record_id"] for each in report["mentions"]] == ["r1", "r2"]
@@ -280,3 +296,60 @@ def test_nothing_that_names_the_person_is_left_unseen(words: tuple[str, str, str
     left += json.dumps(json.loads(stores.letter), ensure_ascii=False)
     assert re.search(re.escape(plain(words[1])), plain(left), re.IGNORECASE) is None, left
     assert "not one" in left  # that there was a reject is kept
+
+
+def rows_of_a_batch(text: str) -> list[dict[str, Any] | str]:
+    """Return rows that cannot become records and hold a text: in each place of a name, an id or a value."""
+    return [
+        {"type": "error_record", "data": {"student_id": "S1", "score": text}},
+        {"type": "error_record", "data": {"student_id": text}},
+        {"type": "error_record", "data": {"student_name": text, "error_text": "e"}},
+        {"type": "course_record", "data": {"student_id": "S1", text: 1}},
+        {"type": "person_record", "data": {"person_id": text, "also": "x"}},
+        {"type": "person_record", "data": {"person_id": "S1", "also": ["S2", text, 5]}},
+        {"type": "person_record", "data": {"person_id": ["S1"], "name": text}},
+        {"type": text},
+        f'{{"type": "error_record", "data": {{"student_id": "{text}"',
+        f"S1,{text},wrong",
+        text,
+    ]
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@given(words=words_with_neighbours(), waited=st.booleans())
+@example(words=("", "ZQ0104", "_作业"), waited=True)
+@example(words=("昨天", "Quillon Zephyr", "打了我"), waited=True)
+def test_a_batch_that_waits_on_the_broker_meanwhile_keeps_nothing(
+    words: tuple[str, str, str], waited: bool
+) -> None:
+    """No eraser reaches a message that waits, and a tombstone knows no name and no id within a text.
+
+    Out: `_waited_during_an_erasure`, or `accepted_at` in it, so that each later batch loses its values.
+    """
+    text = "".join(words)
+    accepted = ERASED_AT.timestamp() + (-1 if waited else 1)
+    rejects = []
+    for row in rows_of_a_batch(text):
+        raw = row if isinstance(row, str) else json.dumps(row)
+        reject = Reject(
+            line=len(rejects), field="x", expected="y", found=text[:80], reason="not one", raw=raw
+        )
+        rejects.append(reject)
+    message = ImportBatch(job_id="j", batch=0, accepted_at=accepted, records=({},))
+    stores = Texts()
+    with TemporaryDirectory() as folder:
+        erasure = erasure_of(stores, folder)
+        erasure.erase((STUDENT,))
+        kept = erasure.cleared(message, rejects)
+
+    assert [each.line for each in kept] == [each.line for each in rejects]
+    assert {each.reason for each in kept} == {"not one"}
+    named_by_an_id = {line for line, each in enumerate(kept) if each.raw is None}
+    if waited:
+        assert named_by_an_id == set(range(len(kept)))
+        assert {each.found for each in kept} == {""}
+        assert stores.to_clean == {"j"}
+    else:
+        # Rows that come after the erasure are compared by their ids alone. The rows with an id are the second, the fifth
+        # and the sixth one.
+        assert named_by_an_id <= {1, 4, 5}

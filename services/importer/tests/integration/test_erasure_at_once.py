@@ -225,7 +225,7 @@ def test_a_job_that_has_not_ended_is_left_and_named(importer: Importer) -> None:
 
 def test_nobody_is_told_how_somebody_is_called_whom_the_graph_refused(importer: Importer) -> None:
     """Out: `refused` where Importer.write_batch tells the names of members."""
-    importer.graph.block(["gone"])
+    importer.graph.block(["gone"], None, NOW)
     records = tuple(
         {
             "type": "error_record",

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,6 +11,8 @@ from uuid import uuid4
 import pytest
 import redis
 from engines import real_servers
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
 from importers import no_letters
 
 from edugraph_common.contracts.fits import FitHeader, LabelledRow
@@ -24,6 +27,8 @@ from edugraph_common.sources.person import Person, Scrubbed
 from edugraph_common.sources.students import plain_hash
 from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import Graph, RecordBatch
+
+from .random_imports import FEW_EXAMPLES
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("room", ["neo4j"], indirect=True)]
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -70,6 +75,11 @@ def claims(person: str, *also: str) -> dict[str, Any]:
     return {"type": "person_record", "timestamp": "2026-01-01", "data": data}
 
 
+def person_row(person: str, *also: str, name: str) -> dict[str, Any]:
+    row = claims(person, *also)
+    return {**row, "data": {**row["data"], "name": name}}
+
+
 def write(graph: Graph, *rows: dict[str, Any]) -> Any:
     records: list[tuple[int, Record]] = list(enumerate(map(parse_record, rows), start=1))
     return graph.write_batch(RecordBatch(uuid4().hex, 0, records, (), len(rows)))
@@ -84,7 +94,9 @@ def test_an_unknown_id_leaves_nothing_behind_unless_it_is_to_be_blocked(
 ) -> None:
     result = erasure.erase(("nobody",))
     assert (result["known"], tombstones(room), erasure.blobs.keys(ERASURES)) == (False, [], [])
+    assert erasure.graph.last_erasure() is None
     erasure.erase(("nobody",), block=True)
+    assert erasure.graph.last_erasure() == NOW
     (tombstone,) = tombstones(room)
     assert len(erasure.blobs.keys(ERASURES)) == 1
     assert plain_hash("nobody") not in tombstone
@@ -230,7 +242,7 @@ def test_texts_in_redis_lose_their_records_and_nothing_else(
         "result": {"errors": [reject("4"), reject("S0104"), reject("14")]},
     }
     client.set(key, json.dumps(results), ex=60)
-    erasure.graph.block(("4",))
+    erasure.graph.block(("4",), None, NOW)
     erasure.erase(("4",))
     assert json.loads(erasure.jobs.tasks(job_id) or "")[0][1]["records"] == [{}, *records[1:]]
     kept = json.loads(str(client.get(key)))["result"]["errors"]
@@ -295,3 +307,99 @@ def test_a_restored_graph_loses_them_again_and_one_may_be_admitted(
     erasure.admit(("4",))
     assert erasure.blobs.keys(ERASURES) == []
     assert write(erasure.graph, mistake("4")).written == 1
+
+
+# Forms of ids that lists of persons have: numbers, addresses, names of files, Han characters, other scripts.
+IDS_OF_LISTS = (
+    "0104",
+    "S-0104_x",
+    "né-77",
+    "欧阳思齐",
+    "Mia+Berg@school.example",
+    "ann.csv",
+    "Олег-7",
+    "阿依古丽·买买提",
+    "محمد_1",
+)
+names_of_lists = st.sampled_from(["Mia+Berg", "Quillon Zephyr", "김민수", "Zoë O'Neill"])
+
+
+@st.composite
+def crosswalks(draw: st.DrawFn) -> tuple[list[str], str, str]:
+    """Return the ids of a person, one of them to erase by, and the id of somebody else that has an id of theirs in it."""
+    ids = draw(st.lists(st.sampled_from(IDS_OF_LISTS), min_size=2, max_size=4, unique=True))
+    neighbour = draw(st.sampled_from(["_", "-", "7", "和", "ж", "x", ".csv", "+"]))
+    inner = draw(st.sampled_from(ids))
+    other = draw(st.sampled_from([f"{inner}{neighbour}", f"{neighbour}{inner}"]))
+    assume(other not in ids)
+    return ids, draw(st.sampled_from(ids)), other
+
+
+def ids_in_graph(room: Any) -> set[str]:
+    """Return each text in the graph, of nodes, relationships and lists, except locks and the ledger of batches."""
+    rows = room.query(
+        "MATCH (n) WHERE NOT n:Lock AND NOT n:ImportBatch AND NOT n:ImportJob RETURN properties(n) AS p"
+    )
+    rows += room.query("MATCH ()-[r]->() RETURN properties(r) AS p")
+    found = set()
+    for row in rows:
+        for value in row["p"].values():
+            found.update(value if isinstance(value, list) else [value])
+    return {each for each in found if isinstance(each, str)}
+
+
+@FEW_EXAMPLES
+@given(
+    crosswalk=crosswalks(),
+    name=names_of_lists,
+    is_settled=st.booleans(),
+    chain=st.booleans(),
+)
+@example(
+    crosswalk=(["0104", "Mia+Berg@school.example"], "0104", "0104_"),
+    name="Mia+Berg",
+    is_settled=False,
+    chain=True,
+)
+def test_no_id_and_no_name_of_a_list_is_left_whatever_stands_beside_it(  # noqa: PLR0917 - hypothesis names them
+    erasure: Erasure,
+    room: Any,
+    crosswalk: tuple[list[str], str, str],
+    name: str,
+    is_settled: bool,
+    chain: bool,
+) -> None:
+    """A list says which ids are one person. Somebody else's id that contains one of them stays, with its claims.
+
+    Out: `_all_ids` in `erase`, the erasure of PersonId, of PersonRecord or of its name.
+    """
+    ids, erased, other = crosswalk
+    room.empty()
+    lists = [person_row(ids[0], *ids[1:], name=name)]
+    if chain:
+        lists = [person_row(before, behind, name=name) for before, behind in pairwise(ids)]
+    theirs = [mistake(each, number) for number, each in enumerate(ids)]
+    write(erasure.graph, *theirs, *lists)
+    write(erasure.graph, mistake(other), person_row(other, "S99", name="Somebody Else"))
+    if is_settled:
+        erasure.graph.settle_persons()
+
+    erasure.erase((erased,))
+
+    left = ids_in_graph(room)
+    assert {other, "S99", "Somebody Else"} <= left
+    person = Person(frozenset(ids), names=frozenset({name, *(f"Name of {each}" for each in ids)}))
+    kept_of_other = {
+        other,
+        f"Name of {other}",
+        f"{other}/0",
+        f"default/{other}/0",
+        f"default/{other}",
+    }
+    named = {each for each in left - kept_of_other if each in person.ids or name in each}
+    assert named == set()
+    for each in ids:
+        assert write(erasure.graph, mistake(each)).rejected == 1
+        again = write(erasure.graph, person_row("new", each, name=name))
+        assert again.rejected == 1
+    assert write(erasure.graph, mistake(other, 1)).written == 1

@@ -2,6 +2,7 @@
 
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import permutations
 from typing import Any
 
@@ -16,6 +17,7 @@ from edugraph_importer.graph.versions import REFUSED
 
 from .random_imports import batch
 
+ERASED_AT = datetime(2026, 3, 2, tzinfo=UTC)
 OFFICE = ImportRights(roster=True, client="office")
 
 
@@ -181,7 +183,7 @@ def test_ids_that_a_list_ties_to_a_forgotten_person_are_refused_unless_they_are_
     graph.write_batch(batch([person("S06", "listed")], "j", 1))
     while changes := graph.id_claim_changes():
         graph.forget_id_claim_changes([each.id for each in changes])
-    graph.block(["S05"], "one person")
+    graph.block(["S05"], "one person", ERASED_AT)
     ids = ["S05", "new", "known", "t", "listed", "beside"]
     rows = [person("S05", *ids[1:]), attempt("y", "beside")]
     outcome = graph.write_batch(batch(rows, "k", 0))
@@ -205,7 +207,7 @@ def test_an_id_that_becomes_known_beside_the_list_is_refused_or_left_alone(
     room: Room, graph: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A record of the id is written when the list has locked the id. Out: the nodes in `wanted`."""
-    graph.block(["S05"])
+    graph.block(["S05"], None, ERASED_AT)
     refuse = refuse_tied_ids
     writers: list[Future[Any]] = []
 

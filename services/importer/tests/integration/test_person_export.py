@@ -230,7 +230,7 @@ def test_of_an_erased_student_nothing_is_read_that_an_erasure_has_left(
     with blobs.write("jobs/j/source.ndjson") as file:
         file.write(b'{"type": "error_record", "data": {"student_id": "S01"}}\n')
     assert len(exported(graph, blobs, "S01")["files/rows.ndjson"]) == 1
-    graph.block(["S01"])
+    graph.block(["S01"], None, NOW)
     found = exported(graph, blobs, "S01")
     assert found.keys().isdisjoint({"files/rows.ndjson", "redis/views.ndjson"})
     assert "was erased" in found["index"]

@@ -358,7 +358,10 @@ _GRAPH = (
         Store.GRAPH,
         ("Tombstone.*",),
         "pseudonymous",
-        Words("a keyed hash of the id of an erased student", "被删除学生编号的带密钥散列值"),
+        Words(
+            "a keyed hash of the id of an erased student, and when the erasure was",
+            "被删除学生编号的带密钥散列值，以及删除的时间",
+        ),
         Words(
             "a replay, a later import or a restored backup does not bring the student back",
             "重放、再次导入或恢复备份都不会使此学生重现",
@@ -1236,9 +1239,9 @@ _QUEUES = (
         _TASKS,
         Words("until they are done; a job's deadline is a week", "直到完成；任务期限为一周"),
         left=Words(
-            "a message cannot be taken out of the middle of a queue; whoever does it later finds the tombstone, and "
-            "writes nothing of the person",
-            "消息不能从队列中间取出；之后处理它的进程会遇到墓碑，不写入此人的任何内容",
+            "a message cannot be taken out of the middle of a queue; whoever does it later finds the tombstone, "
+            "writes nothing of the person, and keeps no value of a wrong row",
+            "消息不能从队列中间取出；之后处理它的进程会遇到墓碑，不写入此人的任何内容，也不保留错误行中的任何值",
         ),
     ),
     DataPlace(

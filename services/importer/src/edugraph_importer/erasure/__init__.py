@@ -41,6 +41,10 @@ from edugraph_importer.erasure.files import erase_from_blobs, erase_from_fits
 from edugraph_importer.graph import NOBODY, Cause, Graph
 
 MAX_SHOWN = 100
+_WAITING = (
+    "their records with an id of the person are refused, and values of their wrong rows are not kept; texts of other "
+    "people that name the person are listed when the person is forgotten again"
+)
 
 
 class RewriteLetters(Protocol):
@@ -210,7 +214,7 @@ class Erasure:
         person = self.new_id()
         blocked: frozenset[str] = frozenset()
         while blocked != ids:
-            self._note(self.graph.block(sorted(ids), person), person)
+            self._note(self.graph.block(sorted(ids), person, self.now()), person)
             blocked = ids
             ids = self._all_ids(ids)
         return ids
@@ -229,7 +233,7 @@ class Erasure:
             tombstones: dict[str, str | None] = {}
             for key in self.blobs.keys(ERASURES):
                 tombstones[tombstone_of(key)] = self._person_of(key)
-            self.graph.bring_back(tombstones)
+            self.graph.bring_back(tombstones, self.now())
             who = ErasedPeople(self.graph.erased_test())
             students = sorted({each for each in self.graph.students() if who.is_among((each,))})
             for student_id in students:
@@ -313,9 +317,11 @@ class Erasure:
         return {"removed": {"dead_letters": {"letters": rewritten.changed}}}
 
     def cleared(self, message: ImportBatch, rejects: Sequence[Reject]) -> tuple[Reject, ...]:
-        """Return the rejects of a batch. A reject that names an erased person loses its row and its faulty value.
+        """Return the rejects of a batch. A reject that may name an erased person loses its row and its faulty value.
 
         Only valid records are compared with the tombstones when the graph is written, so rejects are compared here.
+        A batch that was accepted before an erasure and waited meanwhile loses all of these values: a tombstone tells
+        nothing about a name, or about an id within a text.
         """
         if not rejects:
             return ()
@@ -326,16 +332,24 @@ class Erasure:
         source = plan.source
         named = [_students(source, reject) for reject in rejects]
         erased = self.graph.erased_among(frozenset[str]().union(*named))
-        if not erased:
+        waited = self._waited_during_an_erasure(message)
+        if not erased and not waited:
             return tuple(rejects)
         self.jobs.clean_later(message.job_id)
         cleared = []
         for reject, ids in zip(rejects, named, strict=True):
-            if erased.isdisjoint(ids):
+            if erased.isdisjoint(ids) and not waited:
                 cleared.append(reject)
             else:
                 cleared.append(reject.model_copy(update={"found": "", "raw": None}))
         return tuple(cleared)
+
+    def _waited_during_an_erasure(self, message: ImportBatch) -> bool:
+        """Return whether somebody was erased since the job of a batch was accepted."""
+        last = self.graph.last_erasure()
+        if last is None:
+            return False
+        return message.accepted_at is None or message.accepted_at <= last.timestamp()
 
     def note_refused(self, message: Findings) -> None:
         """Note the job for cleaning if a person in its findings was erased while the analysis ran."""
@@ -391,7 +405,7 @@ class Erasure:
                 report.leave("dead_letters", key, "it cannot be read as a dead letter")
             if not dry_run:
                 for queue, number in rewritten.waiting.items():
-                    words = f"{number} messages wait; what of them names the person is refused"
+                    words = f"{number} messages wait; {_WAITING}"
                     report.leave("queues", queue, words)
         go_on()
         return report

@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ParamSpec, TypeVar
 
 import neo4j
@@ -432,21 +432,30 @@ class Graph:
         """Return what the graph knows about a person. Nothing is changed."""
         return self._write(removal.look, student_ids, self._tombstones)
 
-    def block(self, student_ids: Iterable[str], person: str | None = None) -> list[str]:
+    def block(
+        self, student_ids: Iterable[str], person: str | None, erased_at: datetime
+    ) -> list[str]:
         """Refuse records that name these ids of one person from now on, and return their tombstones.
 
         `person` is a random text. Tombstones with the same one are deleted together (`unblock`).
         """
         made = [self._tombstones.of(each) for each in student_ids]
-        self.bring_back(dict.fromkeys(made, person))
+        self.bring_back(dict.fromkeys(made, person), erased_at)
         return made
 
-    def bring_back(self, tombstones: Mapping[str, str | None]) -> None:
+    def bring_back(self, tombstones: Mapping[str, str | None], erased_at: datetime) -> None:
         """Create tombstones that are missing, for example in a restored backup of the graph.
 
         `tombstones` maps each to the text that it shares with the person's other tombstones, if there is one.
         """
-        self._write(create_tombstones, tombstones)
+        self._write(create_tombstones, tombstones, erased_at)
+
+    def last_erasure(self) -> datetime | None:
+        """Return when the last erasure began, or None if no person was erased by this or a later release."""
+        for row in self._connection.read(CYPHER["last_erasure"]):
+            if row["at"] is not None:
+                return datetime.fromtimestamp(row["at"], UTC)
+        return None
 
     def tombstones_among(self, student_ids: Collection[str]) -> dict[str, str | None]:
         """Return the tombstones of these ids -> the text that they share with others of the same person, if any."""

@@ -7,6 +7,7 @@ therefore keyed with a secret of the installation, which is backed up separately
 import hmac
 from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from datetime import datetime
 
 import neo4j
 from pydantic import SecretStr
@@ -117,7 +118,9 @@ def tombstones_among(
     return {row["id"]: row["person"] for row in tx.run(CYPHER["tombstones"], ids=ids)}
 
 
-def create_tombstones(tx: neo4j.Transaction, made: Mapping[str, str | None]) -> None:
+def create_tombstones(
+    tx: neo4j.Transaction, made: Mapping[str, str | None], erased_at: datetime
+) -> None:
     """Create tombstones, so that records of these students are refused from now on.
 
     `made` maps each tombstone to a random text that the tombstones of one person share, or to None.
@@ -125,8 +128,10 @@ def create_tombstones(tx: neo4j.Transaction, made: Mapping[str, str | None]) -> 
     This is a transaction of its own before the erasure. From then on imports write nothing about these students, so
     that the batches of a large import cannot make the erasure start again and again.
     """
+    seconds = erased_at.timestamp()
     for each, person in sorted(made.items()):
         tx.run(CYPHER["create_tombstone"], id=each).consume()
+        tx.run(CYPHER["date_tombstone"], id=each, at=seconds).consume()
         if person is not None:
             tx.run(CYPHER["join_tombstones"], id=each, person=person).consume()
 

@@ -41,6 +41,11 @@ DETACH DELETE s
 // Stores the hash of an id, so that a repeated message does not bring the student back.
 MERGE (t:Tombstone {id: $id})
 
+// name: date_tombstone
+// Stores when the erasure began, in seconds since 1970.
+MATCH (t:Tombstone {id: $id})
+SET t.at = $at
+
 // name: join_tombstones
 // Gives a tombstone, and all others that it was joined with before, the text that the tombstones of one person share.
 MATCH (t:Tombstone {id: $id})
@@ -140,6 +145,10 @@ RETURN null AS name, [] AS called, collect(DISTINCT n.name) AS stated
 // name: any_tombstone
 // Returns a row if any student was ever erased.
 MATCH (t:Tombstone) RETURN t.id AS id LIMIT 1
+
+// name: last_erasure
+// Returns the time of the last erasure in seconds since 1970. Tombstones of earlier releases have no time.
+MATCH (t:Tombstone) RETURN max(t.at) AS at
 
 // name: all_tombstones
 // Returns the tombstones of all erased students.
