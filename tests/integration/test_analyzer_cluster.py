@@ -7,9 +7,10 @@ from uuid import uuid4
 import pytest
 import redis
 from analyzer_bench import Provider, chats, pipeline
-from edugraph_cli.processes import free_port
 from own_redis import OwnRedis, own_redis
 from waiting import until
+
+from edugraph_cli.processes import free_port
 
 pytestmark = pytest.mark.real
 SLOTS = 16_384
