@@ -127,19 +127,18 @@ def test_without_the_queue_a_large_file_waits(tmp_path: Path) -> None:
         patch.setenv("EDUGRAPH_PRIVACY_SECRET", real_servers()["EDUGRAPH_PRIVACY_SECRET"])
         nobody, blobs = cast("Any", None), Blobs(bench.settings.blob_url)
         importer = Importer(
-            bench.app,
-            nobody,
-            Jobs(bench.redis),
-            nobody,
-            nobody,
-            nobody,
-            nobody,
-            nobody,
-            blobs,
-            nobody,
-            nobody,
-            lambda: datetime.now(UTC),
-            nobody,
+            app=bench.app,
+            graph=nobody,
+            jobs=Jobs(bench.redis),
+            windows=nobody,
+            live_waiting=nobody,
+            live_texts=nobody,
+            members=nobody,
+            blobs=blobs,
+            erasure=nobody,
+            elsewhere=nobody,
+            now=lambda: datetime.now(UTC),
+            audit=nobody,
         )
         job = ImportJob(job_id=uuid4().hex, source="jobs/j/source.ndjson")
         with blobs.write(job.source or "") as file:

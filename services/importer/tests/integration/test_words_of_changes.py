@@ -12,16 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rooms import Room
+from threads import at_once
 
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.graph_schema import RECORD_LABELS
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.contracts.reviews import FindingReview, text_hash
-from edugraph_common.runtime.shared_state.graph_changes import ALL_COURSES, GraphChange
+from edugraph_common.runtime.shared_state.graph_changes import ALL_COURSES, GraphChange, new_word
 from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_importer.batching import read_batch
 from edugraph_importer.graph import Graph
 from edugraph_importer.graph.repository import RecordRetention
+from edugraph_importer.graph.statements import CYPHER
 from edugraph_importer.undo import read_stored_rows, undo_import
 
 from .imports import split
@@ -327,3 +329,45 @@ def test_a_change_that_was_not_told_is_told_by_the_next_work(
     assert records_with(room, words) == {"r"}
     graph.tell_changes()
     assert len(told.take()) == 1
+
+
+# The query that reads each kind of note, and the properties of such a note.
+NOTES: dict[str, tuple[str, dict[str, Any]]] = {
+    "RecordChange": ("noted_record_changes", {"kind": "records"}),
+    "LeaderChange": ("leader_changes", {"at": 1, "group": "g", "person": "p", "leads": True}),
+    "IdClaimChange": (
+        "id_claim_changes",
+        {"at": 1, "person": "p", "claimed": "q", "decides": True},
+    ),
+}
+
+
+@pytest.mark.parametrize("label", NOTES)
+def test_a_note_that_another_process_forgets_meanwhile_is_read_whole_or_not_at_all(
+    room: Room, label: str
+) -> None:
+    """Out: the conditions of the query, which then returns notes whose properties are null."""
+    room.empty()
+    query, properties = NOTES[label]
+    write = f"UNWIND $notes AS note CREATE (n:{label}) SET n = note"
+    forget = f"UNWIND $notes AS note MATCH (n:{label} {{id: note.id}}) DELETE n"
+    rounds = range(100)
+
+    def note_and_forget() -> list[dict[str, Any]]:
+        for _ in rounds:
+            notes = [{**properties, "id": new_word()} for _ in range(20)]
+            for statement in (write, forget):
+                room.driver.execute_query(statement, notes=notes)
+        return []
+
+    def read() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for _ in rounds:
+            found += room.query(CYPHER[query], limit=1_000)
+        return found
+
+    found_by_each = at_once([note_and_forget] * 3 + [read] * 3)
+    rows = [row for found in found_by_each for row in found]
+    needed = properties.keys() - {"at"}
+    assert rows
+    assert [row for row in rows if any(row[name] is None for name in needed)] == []

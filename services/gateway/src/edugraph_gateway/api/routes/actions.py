@@ -67,6 +67,7 @@ async def write_action(
 
     Insights says who leads whom: ask for a permit there first (POST /v1/insights/action-permits).
     """
+    author = _author(caller)
     intake.backpressure.check(QUEUE)
     submitter = intake.submitter
     acceptance = await intake.next_acceptance_number()
@@ -79,7 +80,7 @@ async def write_action(
 
     async def first() -> Done:
         # Within `first`, so that a repeated request gets its answer also when the permit has ended.
-        author = await _author(caller, action, intake)
+        await _need_permit(caller, action, intake)
         note = partial(
             trail.did, caller, "student.action", "action", of=("student", action.student_id)
         )
@@ -106,11 +107,16 @@ async def write_action(
     return await idempotent_run(intake.idempotency, name, first, seen)
 
 
-async def _author(caller: Caller, action: ActionRequest, intake: Intake) -> str:
-    """Return the person who writes the action. Raises Refusal 403 without a person or a permit, and Retryable."""
+def _author(caller: Caller) -> str:
+    """Return the person who writes the action. Raises Refusal 403 if the caller has no person."""
     if caller.person is None:
         words = "An action has an author, and this key or account does not say whose it is."
         raise Refusal(403, "rows", words, caller.client_id)
+    return caller.person
+
+
+async def _need_permit(caller: Caller, action: ActionRequest, intake: Intake) -> None:
+    """Raise Refusal 403 if the caller has no permit for an action about this student, and Retryable."""
     has_permit = await in_time(
         partial(intake.action_permits.has, caller, action.student_id, action.course_id),
         AUDIT_TIMEOUT_SECONDS,
@@ -122,7 +128,6 @@ async def _author(caller: Caller, action: ActionRequest, intake: Intake) -> str:
             "POST /v1/insights/action-permits."
         )
         raise Refusal(403, "rows", words, caller.client_id)
-    return caller.person
 
 
 def _record(action: ActionRequest, author: str, time: str, record_id: str) -> dict[str, Any]:

@@ -70,10 +70,13 @@ CREATE (:LeaderChange {id: randomUUID(), at: timestamp(), client: row.client, by
   person: row.person, leads: row.leads})
 
 // name: leader_changes
-// Returns the noted changes of leaders, the oldest first.
+// Returns the noted changes of leaders, the oldest first. The properties of a note that another process deletes
+// meanwhile are null, so those that every note has are read last.
 MATCH (n:LeaderChange)
-RETURN n.id AS id, n.client AS client, n.by AS by, n.group AS group, n.person AS person, n.leads AS leads
-ORDER BY n.at, n.id LIMIT $limit
+WITH n.client AS client, n.by AS by, n.at AS at, n.group AS group, n.person AS person, n.leads AS leads, n.id AS id
+WHERE at IS NOT NULL AND group IS NOT NULL AND person IS NOT NULL AND leads IS NOT NULL AND id IS NOT NULL
+RETURN id, client, by, group, person, leads
+ORDER BY at, id LIMIT $limit
 
 // name: leaders_of_group
 // Returns the people who lead a group at any time.
@@ -94,8 +97,10 @@ CREATE (:IdClaimChange {id: randomUUID(), at: timestamp(), client: row.client, b
   claimed: row.claimed, claims: row.claims, decides: row.decides})
 
 // name: id_claim_changes
-// Returns the noted changes of claims, the oldest first.
+// Returns the noted changes of claims, the oldest first. As with changes of leaders, another process may delete a note.
 MATCH (n:IdClaimChange)
-RETURN n.id AS id, n.client AS client, n.by AS by, n.person AS person, n.claimed AS claimed, n.claims AS claims,
-  n.decides AS decides
-ORDER BY n.at, n.id LIMIT $limit
+WITH n.client AS client, n.by AS by, n.claims AS claims, n.at AS at, n.person AS person, n.claimed AS claimed,
+  n.decides AS decides, n.id AS id
+WHERE at IS NOT NULL AND person IS NOT NULL AND claimed IS NOT NULL AND decides IS NOT NULL AND id IS NOT NULL
+RETURN id, client, by, person, claimed, claims, decides
+ORDER BY at, id LIMIT $limit

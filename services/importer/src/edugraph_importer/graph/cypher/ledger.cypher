@@ -150,4 +150,8 @@ CREATE (:RecordChange {id: $word_of_change, kind: $kind})
 
 // name: noted_record_changes
 // Returns the changes that may not be in the stream yet, in the order of their words.
-MATCH (n:RecordChange) RETURN n.id AS word, n.kind AS kind ORDER BY word LIMIT $limit
+// The properties of a note that another process deletes meanwhile are null.
+MATCH (n:RecordChange)
+WITH n.id AS word, n.kind AS kind
+WHERE word IS NOT NULL AND kind IS NOT NULL
+RETURN word, kind ORDER BY word LIMIT $limit
