@@ -369,7 +369,67 @@ def test_thousands_are_not_decimals() -> None:
     assert decimal_of(["1,5", "2"]) == ","
     assert decimal_of(["1,5", "2.5"]) is None
     mapping = HEAD + "items: {columns: [Quiz], scale: 1000}"
-    assert scores('id,Quiz\nS1,"1,000"\nS2,700\n', mapping) == ["is not of the mapping's form", 0.7]
+    assert scores('id,Quiz\nS1,"1,000"\nS2,700\n', mapping) == [1.0, 0.7]
+
+
+@pytest.mark.parametrize(
+    ("cell", "decimal", "scale", "share"),
+    [
+        ("1,250", ".", 2_000, 0.625),
+        ("1,250.5", ".", 2_000, 0.62525),
+        ("1.250,5", ",", 2_000, 0.62525),
+        # Each of these has one meaning, whatever sign of decimals the mapping has.
+        ("1.250,5", ".", 2_000, 0.62525),
+        ("1,250.5", ",", 2_000, 0.62525),
+        ("1 250", ".", 2_000, 0.625),
+        ("1\u202f250,5", ".", 2_000, 0.62525),
+        ("1'250", ".", 2_000, 0.625),
+        ("1,000,000", ".", 1_000_000, 1.0),
+        ("1.250", ",", 2_000, 0.625),
+        ("１２５０", ".", 2_000, 0.625),
+        ("１，２５０", ".", 2_000, 0.625),
+        ("1,250 分", ".", 2_000, 0.625),
+        # The mapping says that a comma stands before decimals.
+        ("1,250", ",", 2_000, 0.000625),
+        ("1,250", ",", 2, 0.625),
+        # A point stands before decimals where the points leave no other meaning.
+        ("1.250", ".", 2, 0.625),
+        ("980.500", ".", 1_000, 0.9805),
+        ("0.500", ".", 1_000, 0.0005),
+        # These have two meanings, or none.
+        ("1.250", ".", 2_000, None),
+        ("1,250", ".", 2, None),
+        ("1,25", ".", 2_000, None),
+        ("12,50,000", ".", 1_000_000, None),
+        ("0,250", ".", 2_000, None),
+        ("1,250.5,5", ".", 2_000, None),
+        # Fractions
+        ("1,250/2,000", ".", 10, 0.625),
+        ("1,250/2000", ".", 10, 0.625),
+        ("980/1,250", ".", 10, 0.784),
+        ("1.250,5/2.000", ",", 10, 0.62525),
+        ("1.000/1.250", ".", 10, 0.8),
+        ("1/1.250", ".", 10, None),
+        ("1/1,250", ".", 10, None),
+        ("12,500/12.750", ".", 10, None),
+    ],
+)
+def test_signs_between_thousands_are_read_where_their_meaning_is_certain(
+    cell: str, decimal: str, scale: int, share: float | None
+) -> None:
+    """Out: any branch of `readings_of`; `possible` in `_mark` or in `_share_of_fraction`."""
+    mapping = HEAD + f"decimal: '{decimal}'\nitems: {{columns: [Quiz], scale: {scale}}}"
+    expected = [share] if share is not None else ["is not of the mapping's form"]
+    assert scores(f'id,Quiz\nS1,"{cell}"\n', mapping) == expected
+
+
+def test_points_that_have_two_meanings_are_not_kept() -> None:
+    """Out: the number of readings in `_possible`."""
+    mapping = HEAD + "items: {columns: [Quiz], scale: 10}"
+    [row] = read("id,Quiz\nS1,1.000/2.000\n", mapping)
+    assert (row.data.score, row.data.max_score) == (0.5, None)
+    [row] = read('id,Quiz\nS1,"1,000/2,000"\n', mapping)
+    assert (row.data.score, row.data.max_score) == (0.5, 2_000)
 
 
 def test_a_school_id_comes_before_a_platform_and_that_before_an_address_and_a_name() -> None:

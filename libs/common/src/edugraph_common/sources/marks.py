@@ -1,10 +1,13 @@
-"""Marks in the cells of a gradebook: "7", "7,5", "85 %", "7/10" and "7 (late)"."""
+"""Marks in the cells of a gradebook: "7", "7,5", "1,250", "85 %", "7/10" and "7 (late)"."""
 
 import re
+from decimal import Decimal
 from typing import NamedTuple
 
 PERCENT_SIGNS = ("%", "％")
-NUMBER = r"[+-]?\d+(?:[.,]\d+)?"
+# Spaces and apostrophes between thousands stand nowhere else in a number.
+_SPACES = "[ \u00a0\u2009\u202f'’]"
+NUMBER = rf"[+-]?(?:\d{{1,3}}(?:(?:[.,]|{_SPACES})\d{{3}})+(?:[.,]\d+)?|\d+(?:[.,]\d+)?)"
 # "7/10", "7 / 10", "7 out of 10".
 FRACTION = re.compile(
     rf"(?P<mark>{NUMBER})\s*(?:/|／|of|out of|von)\s*(?P<points>{NUMBER})", re.IGNORECASE
@@ -17,6 +20,12 @@ _USUAL_WIDTH = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
 _LATE = re.compile(
     r"(?<=[\d%])\s*[(\[]?\s*(?:late|verspätet|迟交|补交|逾期|晚交)\s*[)\]]?$", re.IGNORECASE
 )
+_SPACED = re.compile(rf"[+-]?\d{{1,3}}(?:{_SPACES}\d{{3}})+(?:[.,]\d+)?")
+_WITH_POINT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
+_WITH_COMMA = re.compile(r"[+-]?\d+(?:,\d+)?")
+# "1,250", "1,250.5" and "1,250,000", and the same with the signs of other languages.
+_COMMAS_BETWEEN_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
+_POINTS_BETWEEN_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+(?:,\d+)?")
 # Three digits after a comma or point may be thousands, so they say nothing about decimals.
 _DECIMAL_COMMA = re.compile(r"\d,(?!\d{3}(?!\d))\d")
 _DECIMAL_POINT = re.compile(r"\d\.(?!\d{3}(?!\d))\d")
@@ -29,19 +38,53 @@ class Mark(NamedTuple):
     points: float | None
 
 
-def read_mark(cell: str) -> Mark | None:
-    """Return the mark in a cell, with a decimal point or comma, or None if the cell has another form."""
+def read_mark(cell: str, decimal: str | None = None) -> Mark | None:
+    """Return the mark in a cell, with a decimal point or comma, or None if the cell has another form.
+
+    `decimal` is the sign before decimals in the other marks, if they have one. If it is not known, a comma before
+    three digits stands between thousands, and a point stands before decimals.
+    """
     text = without_unit(cell)
     fraction = FRACTION.fullmatch(text)
     if fraction:
-        return Mark(_number(fraction["mark"]), _number(fraction["points"]))
+        return Mark(_number(fraction["mark"], decimal), _number(fraction["points"], decimal))
     points = None
     if text.endswith(PERCENT_SIGNS):
         text = text[:-1].rstrip()
         points = 100.0
     if not _NUMBER.fullmatch(text):
         return None
-    return Mark(_number(text), points)
+    return Mark(_number(text, decimal), points)
+
+
+class Reading(NamedTuple):
+    """A possible meaning of a number. `decimal` is the sign before decimals, or None if the number lacks one."""
+
+    value: Decimal
+    decimal: str | None
+
+
+def readings_of(number: str, decimal: str) -> list[Reading]:
+    """Return what a number may mean where `decimal` stands before decimals, or an empty list for another form.
+
+    The decimal point is also the sign of a mapping that names none. So "1.250" may mean 1.25 and 1250.
+    """
+    if number.removeprefix("-").isdecimal():
+        return [Reading(Decimal(number), None)]
+    if _SPACED.fullmatch(number):
+        return [Reading(Decimal(re.sub(_SPACES, "", number).replace(",", ".")), None)]
+    found = []
+    if decimal == "." and _WITH_POINT.fullmatch(number):
+        found.append(Reading(Decimal(number), "."))
+    if decimal == "," and _WITH_COMMA.fullmatch(number):
+        found.append(Reading(Decimal(number.replace(",", ".")), ","))
+    if _COMMAS_BETWEEN_THOUSANDS.fullmatch(number):
+        is_decimal_comma = bool(found)
+        if not is_decimal_comma:
+            found.append(Reading(Decimal(number.replace(",", "")), "."))
+    elif _POINTS_BETWEEN_THOUSANDS.fullmatch(number):
+        found.append(Reading(Decimal(number.replace(".", "").replace(",", ".")), ","))
+    return found
 
 
 def without_unit(cell: str) -> str:
@@ -66,5 +109,11 @@ def decimal_of(cells: list[str]) -> str | None:
     return "."
 
 
-def _number(text: str) -> float:
-    return float(text.replace(",", "."))
+def _number(text: str, decimal: str | None) -> float:
+    """Return the number in a text of the form NUMBER."""
+    readings = readings_of(text, decimal or ".")
+    if readings:
+        return float(readings[0].value)
+    # Commas and points in another order than the other marks have, or zeros in front of them.
+    *whole, decimals = re.split("[.,]", re.sub(_SPACES, "", text))
+    return float(f"{''.join(whole)}.{decimals}")

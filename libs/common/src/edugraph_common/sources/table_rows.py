@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from itertools import chain, groupby, islice
+from itertools import chain, groupby, islice, product
 from typing import Any, NamedTuple
 
 from edugraph_common.contracts.records import (
@@ -42,7 +42,13 @@ from edugraph_common.sources.mapping import (
     may_be_a_first_name,
     one_line,
 )
-from edugraph_common.sources.marks import FRACTION, PERCENT_SIGNS, is_late, without_unit
+from edugraph_common.sources.marks import (
+    FRACTION,
+    PERCENT_SIGNS,
+    is_late,
+    readings_of,
+    without_unit,
+)
 from edugraph_common.sources.ndjson import MAX_ROW_BYTES, MalformedFile, as_ndjson
 from edugraph_common.sources.rows import (
     Content,
@@ -337,6 +343,7 @@ class TableSource:
         self._reader = CellReader(mapping, self._columns)
         self._items = mapping.items
         self._score = cell_parser(mapping, "score")
+        self._decimal = mapping.decimal
         self._correct = cell_parser(mapping, "correct")
         self._words = mapping.values.get("score", {})
         self._lines = Lines()
@@ -429,7 +436,8 @@ class TableSource:
             cell = without_unit(cell)
         fraction = FRACTION.fullmatch(cell) if isinstance(cell, str) else None
         if fraction:
-            return float(self._number(fraction["points"]))
+            possible = readings_of(fraction["points"], self._decimal)
+            return float(possible[0].value) if len(possible) == 1 else None
         is_percentage = cell_text(cell).endswith(PERCENT_SIGNS)
         if is_a_word or is_percentage or points == _PERCENT:
             return None
@@ -467,18 +475,45 @@ class TableSource:
         fraction = FRACTION.fullmatch(cell) if isinstance(cell, str) else None
         try:
             if fraction:
-                share = self._number(fraction["mark"]) / self._number(fraction["points"])
+                share = self._share_of_fraction(fraction["mark"], fraction["points"])
             elif is_a_word:
                 share = Decimal(self._score(cell))
             elif isinstance(cell, str) and cell.endswith(PERCENT_SIGNS):
                 share = self._number(cell)
             else:
-                share = self._number(cell) / Decimal(str(points))
+                share = self._mark(cell, points) / Decimal(str(points))
         except ArithmeticError:
             raise ValueError(form) from None
         if not share.is_finite() or abs(share) > 1:
             raise ValueError(form)
         return float(share)
+
+    def _mark(self, cell: Cell, points: float) -> Decimal:
+        """Return the mark in a cell. A sign before three digits may stand before decimals or between thousands.
+
+        Raises ValueError if more than one reading is at most `points`, or ArithmeticError.
+        """
+        if not isinstance(cell, str):
+            return self._number(cell)
+        readings = [each.value for each in readings_of(cell.strip(), self._decimal)]
+        if not readings:
+            return self._number(cell)
+        possible = [each for each in readings if abs(each) <= points]
+        if len(possible) > 1:
+            raise ValueError(f"a number that is not both {possible[0]:f} and {possible[1]:f}")
+        return (possible or readings)[0]
+
+    def _share_of_fraction(self, mark: str, points: str) -> Decimal:
+        """Return the only share that a mark and its points can mean. Raises ValueError or ArithmeticError."""
+        shares = _possible_shares(mark, points, self._decimal)
+        if not shares:
+            return self._number(mark) / self._number(points)
+        # No points of the column say which sign of these points stands between thousands.
+        if any(each.decimal == "," for each in readings_of(points, ",")):
+            shares |= _possible_shares(mark, points, ",")
+        if len(shares) > 1:
+            raise ValueError("a mark and its points with one meaning of the signs in them")
+        return shares.pop()
 
     def _number(self, cell: Cell) -> Decimal:
         """Return the number in a cell, and a percentage as a share. It is not finite if the cell has another form.
@@ -492,6 +527,19 @@ class TableSource:
         if isinstance(cell, str) and not _NUMBER.fullmatch(text):
             return Decimal("nan")
         return Decimal(text)
+
+
+def _possible_shares(mark: str, points: str, decimal: str) -> set[Decimal]:
+    """Return the shares of at most 1 that a mark and its points can mean. Raises ArithmeticError for 0 points."""
+    shares = set()
+    for of_mark, of_points in product(readings_of(mark, decimal), readings_of(points, decimal)):
+        # A sign has the same meaning in both numbers.
+        is_consistent = None in {of_mark.decimal, of_points.decimal}
+        if is_consistent or of_mark.decimal == of_points.decimal:
+            share = of_mark.value / of_points.value
+            if abs(share) <= 1:
+                shares.add(share)
+    return shares
 
 
 def _listed(columns: Sequence[str]) -> str:

@@ -54,13 +54,16 @@ _STATES_POINTS = tuple(
 )
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
 # How Moodle shows a grade, at the end of a column's name.
-_PERCENTAGE = re.compile(r"\s*[(（](?:percentage|prozentsatz|百分比)[)）]$", re.IGNORECASE)
+_PERCENTAGE = re.compile(
+    r"\s*[(（](?:percentage|prozentsatz|pourcentage|porcentaje|百分比)[)）]$", re.IGNORECASE
+)
 _OTHER_DISPLAY = re.compile(
-    r"\s*[(（](?:real|punkte|实际分数|实际|letter|noten?|字母|等级)[)）]$", re.IGNORECASE
+    r"\s*[(（](?:real|punkte|brut|实际分数|实际|letter|noten?|lettre|letra|字母|等级)[)）]$",
+    re.IGNORECASE,
 )
 # The end of an item's name: its points, or how its grade is shown.
 _SUFFIX = re.compile(
-    r"\s*[(（\[][^()（）\[\]]*(?:\d|real|percentage|letter|punkte|prozentsatz|noten?|实际|百分比|字母|等级|分)"
+    r"\s*[(（\[][^()（）\[\]]*(?:\d|real|percentage|letter|punkte|prozentsatz|noten?|brut|pourcentage|lettre|porcentaje|letra|实际|百分比|字母|等级|分)"
     r"[^()（）\[\]]*[)）\]].*$|\s*/\s*\d+(?:[.,]\d+)?\s*$",
     re.IGNORECASE,
 )
@@ -72,7 +75,8 @@ _ENDS_AS_TOTAL = re.compile(
 # Moodle writes the kind of an activity before its name, and nothing before the name of a total.
 _ACTIVITY = re.compile(
     r"(?:quiz|assignment|test|aufgabe|lektion|lesson|forum|workshop|survey|glossary|database|h5p|scorm|lernpaket|"
-    r"external tool|测验|作业|程序教学|讨论区|互动评价|互动课件|外部工具|课时)\s*[:：]",
+    r"external tool|devoir|leçon|atelier|base de données|glossaire|enquête|cuestionario|tarea|lección|foro|taller|"
+    r"glosario|base de datos|paquete scorm|测验|作业|程序教学|讨论区|互动评价|互动课件|外部工具|课时)\s*[:：]",
     re.IGNORECASE,
 )
 # The end of the name of a column that has the points of another one.
@@ -153,15 +157,20 @@ class SuggestedItems(NamedTuple):
 
 
 class _Column(NamedTuple):
-    """A column that may be an item. `cells` are those of students, without blank ones and words for "not tried"."""
+    """A column that may be an item. `cells` are those of students, without blank ones and words for "not tried".
+
+    `decimal` is the sign before decimals in the marks of the table, or None if they do not tell it.
+    """
 
     place: int
     name: str
     cells: list[str]
+    decimal: str | None = None
 
     @property
     def marks(self) -> list[Mark]:
-        return [mark for mark in map(read_mark, self.cells) if mark]
+        found = [read_mark(cell, self.decimal) for cell in self.cells]
+        return [mark for mark in found if mark]
 
     @property
     def largest(self) -> float:
@@ -521,7 +530,12 @@ class Gradebook:
                     )
                 continue
             found.append(_Column(place, column, cells))
-        return found
+        marks = []
+        for each in found:
+            if each.has_marks:
+                marks += each.cells
+        decimal = decimal_of(marks)
+        return [each._replace(decimal=decimal) for each in found]
 
     def _may_be_an_item(self, column: str) -> bool:
         """Return whether the name of a column may be that of an item."""
@@ -601,8 +615,8 @@ class Gradebook:
             return False
         compared = 0
         for row in self.students:
-            mark = read_mark(_cell(row, column.place))
-            marks = [read_mark(_cell(row, each.place)) for each in others]
+            mark = read_mark(_cell(row, column.place), column.decimal)
+            marks = [read_mark(_cell(row, each.place), each.decimal) for each in others]
             values = [each.value for each in marks if each]
             if mark is None or len(values) < _FEWEST_ITEMS:
                 continue
@@ -644,7 +658,7 @@ class Gradebook:
 
     def _stated(self, column: _Column) -> tuple[float | None, StatedBy | None]:
         """Return the points that the file states, and what states them. A row takes precedence over other places."""
-        in_row = read_mark(_cell(self._points_row or (), column.place))
+        in_row = read_mark(_cell(self._points_row or (), column.place), column.decimal)
         if in_row is not None:
             return in_row.value, "row"
         beside = self._points_beside(column)
@@ -669,7 +683,7 @@ class Gradebook:
         place = self._place_beside(column)
         if place is None:
             return set()
-        marks = map(read_mark, self._cells_of(place))
+        marks = [read_mark(cell, column.decimal) for cell in self._cells_of(place)]
         return {mark.value for mark in marks if mark}
 
     def _place_beside(self, column: _Column) -> int | None:
@@ -721,7 +735,7 @@ class Gradebook:
             return None
         place = mark_places[0]
         cells = [cell for cell in self._cells_of(place) if not self._is_not_tried(cell)]
-        column = _Column(place, self.header[place], cells)
+        column = _Column(place, self.header[place], cells, decimal_of(cells))
         if not column.has_marks:
             return None
 
