@@ -28,7 +28,12 @@ from edugraph_importer.graph.history import (
     short_hash,
 )
 from edugraph_importer.graph.model import LABEL_OF_TYPE, Called, Outdated
-from edugraph_importer.graph.take_back import SupersededVersions, lock_superseded, remove_superseded
+from edugraph_importer.graph.take_back import (
+    SupersededVersions,
+    lock_superseded,
+    place_of,
+    remove_superseded,
+)
 from edugraph_importer.graph.tombstones import ErasedStudents, Tombstones
 from edugraph_importer.graph.unit_of_work import UnitOfWork
 from edugraph_importer.graph.versions import (
@@ -692,7 +697,7 @@ def test_how_a_superseded_record_called_ids_is_taken_back() -> None:
     assert {("KnowledgePoint", "sets"), ("KnowledgePoint", "units")} <= found.nodes
     unit = UnitOfWork.staged()
     unit.called.update([*called, called[0]])
-    remove_superseded(Transaction(), unit, found, {}, set())
+    remove_superseded(Transaction(), unit, found, {}, {})
     assert +unit.called == Counter([called[0]])
 
 
@@ -803,12 +808,21 @@ def test_what_a_removed_version_had_a_part_in_is_computed_anew_once_its_node_is_
         interactions={"likes": {("a", "b")}},
     )
     gone = SupersededVersions(outdated=outdated)
-    gone.records["ErrorRecord"] = ["m", "r"]
+    gone.records["ErrorRecord"] = ["m", "n", "o", "p", "r"]
+    place = place_of("ErrorRecord", [("Student", "a"), ("Course", "c"), ("ErrorType", "e")])
+    gone.places = dict.fromkeys(gone.records["ErrorRecord"], place)
+    next_places = {
+        "n": place_of("ErrorRecord", [("Student", "a"), ("Course", "d")]),
+        "o": place_of("ErrorRecord", [("Student", "b"), ("Course", "c")]),
+        "p": place_of("Attempt", [("Student", "a"), ("Course", "c")]),
+        "r": place_of("ErrorRecord", [("Course", "c"), ("Student", "a"), ("ErrorType", "f")]),
+    }
     tx = Transaction()
-    remove_superseded(tx, unit, gone, {}, {"r"})
+    remove_superseded(tx, unit, gone, {}, next_places)
     asked = dict(tx.asked)
     assert tx.names()[:2] == ["delete_records_ErrorRecord", "delete_replaced_ErrorRecord"]
-    assert asked["delete_records_ErrorRecord"] == {"ids": ["m"]}
+    # The students of these lose them: they are withdrawn, or their next version is in another place.
+    assert asked["delete_records_ErrorRecord"] == {"ids": ["m", "n", "o", "p"]}
     assert asked["delete_replaced_ErrorRecord"] == {"ids": ["r"]}
     assert asked["recompute_likes"] == asked["remove_likes"] == {"rows": [{"from": "a", "to": "b"}]}
     assert asked["recompute_has_error"] == {"rows": [{"student": "a", "type": "e", "course": "c"}]}
@@ -834,7 +848,7 @@ def test_a_field_that_a_correction_gives_again_is_taken_from_it_without_reading_
         gone.records["CourseRecord"] = ["r"]
         tx = Transaction()
         newer = {course: {"name": ("Mathematics", given_by)}}
-        remove_superseded(tx, unit, gone, newer, set())
+        remove_superseded(tx, unit, gone, newer, {})
         assert ("latest_of_course_named" in tx.names()) is asked
         assert "name" not in unit.fields[course]
         assert course in unit.changed_nodes
@@ -843,7 +857,7 @@ def test_a_field_that_a_correction_gives_again_is_taken_from_it_without_reading_
 def test_where_nothing_is_superseded_nothing_is_removed() -> None:
     tx = Transaction()
     nothing = SupersededVersions(outdated=Outdated(spellings={("Topic", "t")}))
-    remove_superseded(tx, UnitOfWork.staged(), nothing, {}, set())
+    remove_superseded(tx, UnitOfWork.staged(), nothing, {}, {})
     assert tx.asked == []
 
 

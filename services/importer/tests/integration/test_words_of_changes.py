@@ -60,31 +60,40 @@ RETURN n.id AS id, properties(n) AS properties, collect(['ACTIVE_ON', {}, 'Stude
 
 @dataclass(frozen=True)
 class Content:
-    """The content of a record, the students whom it is about, and its courses."""
+    """The content of a record, its label, the students whom it is about, and its courses."""
 
+    label: str
     text: str
     students: frozenset[str]
     courses: frozenset[str]
 
     @classmethod
-    def read(cls, row: dict[str, Any]) -> "Content":
+    def read(cls, label: str, row: dict[str, Any]) -> "Content":
         kept = {name: value for name, value in row["properties"].items() if name not in KEEPING}
         links = sorted(repr(link) for link in row["links"])
         students = {link[3] for link in row["links"] if link[2] == "Student"}
         courses = {link[3] for link in row["links"] if link[0] == "IN_COURSE"}
         if "hours" in kept:
             courses = {kept["course_id"]}
-        return cls(repr((sorted(kept.items()), links)), frozenset(students), frozenset(courses))
+        text = repr((sorted(kept.items()), links))
+        return cls(label, text, frozenset(students), frozenset(courses))
+
+    def lost_by(self, later: "Content | None") -> frozenset[str]:
+        """Return the students who lost this record, or a part of it that a reader of one course keeps."""
+        if later is None or later.label != self.label or self.courses - later.courses:
+            return self.students
+        return self.students - later.students
 
 
 Contents = dict[str, Content]
 
 
 def contents(room: Room) -> Contents:
-    rows = room.query(DAYS)
+    found = {row["id"]: Content.read("ActiveDay", row) for row in room.query(DAYS)}
     for label in RECORD_LABELS:
-        rows += room.query(RECORDS.format(label=label))
-    return {row["id"]: Content.read(row) for row in rows}
+        for row in room.query(RECORDS.format(label=label)):
+            found[row["id"]] = Content.read(label, row)
+    return found
 
 
 @dataclass
@@ -151,8 +160,8 @@ def check(room: Room, before: Contents, after: Contents, changes: Sequence[Graph
         assert (of_record or {ALL_COURSES}) <= courses or ALL_COURSES in courses, record_id
     if "whole" in kinds:
         return
-    for record_id in before.keys() - after.keys():
-        for student in before[record_id].students:
+    for record_id, content in before.items():
+        for student in content.lost_by(after.get(record_id)):
             if student in remaining:
                 assert student in changed_students, record_id
             else:
@@ -280,6 +289,32 @@ def test_a_correction_that_moves_an_attempt_concerns_both_courses(graph: Graph, 
     graph.write_batch(batch([attempt_in("D", "2026-01-02")], "correction", 0))
     [change] = told.changes
     assert change.courses == {"C", "D"}
+
+
+@pytest.mark.parametrize("move", ["course", "student", "type", "name of the course"])
+def test_a_record_that_moves_is_lost_by_its_student(
+    graph: Graph, room: Room, told: Told, move: str
+) -> None:
+    """Out, each alone: the label, `Student` and `Course` in `place_of`, `changed` in `move_in_course`."""
+    graph.prepare()
+    other = attempt_in("C", record_id="other")
+    graph.write_batch(batch([attempt_in("C"), other], "job", 0))
+    graph.write_batch(batch([attempt_in("C", "2026-01-02")], "again", 0))
+    words = [change.word for change in told.take()]
+    assert students_with(room, words[-1:]) == set()
+    row = as_row(attempt_in("D" if move == "course" else "C", "2026-01-03"))
+    if move == "student":
+        row["data"]["student_id"] = "t"
+    if move == "type":
+        row["type"] = "error_record"
+        row["data"] = {"student_id": "s", "course_id": "C", "error_text": "1 + 1 = 3"}
+    if move == "name of the course":
+        graph.rename("course", "C", "D", lambda: True)
+        graph.tell_changes()
+    else:
+        graph.write_batch(batch([parse_record(row)], "correction", 0))
+    words = [change.word for change in told.take()]
+    assert "s" in students_with(room, words)
 
 
 def test_a_student_who_is_created_again_has_lost_what_was_there_before(

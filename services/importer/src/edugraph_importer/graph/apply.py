@@ -61,7 +61,13 @@ from edugraph_importer.graph.owners import note_claims, read_owners
 from edugraph_importer.graph.statements import CYPHER, Row, run_rows
 from edugraph_importer.graph.stored_records import RecordVerdicts, stored_records
 from edugraph_importer.graph.sums import raise_contains, write_days, write_related
-from edugraph_importer.graph.take_back import lock_superseded, recompute, remove_superseded
+from edugraph_importer.graph.take_back import (
+    Place,
+    lock_superseded,
+    place_of,
+    recompute,
+    remove_superseded,
+)
 from edugraph_importer.graph.tombstones import ErasedStudents, Tombstones, refuse_tied_ids
 from edugraph_importer.graph.unit_of_work import (
     UnitOfWork,
@@ -179,12 +185,15 @@ def apply(
     staged = UnitOfWork.staged()
     # id of a record -> the people and groups of its versions before and after this transaction
     memberships: dict[str, set[PersonInGroup]] = defaultdict(set)
+    next_places: dict[str, Place] = {}
     id_claims: dict[str, set[IdClaim]] = {}  # id of a new person_record -> its claims
     owners = read_owners(tx, records.records, before.owners)
     for record in records.records:
         resolved = owners.resolve(record)
         facts = record_facts.facts_of(resolved, _version_properties(records, record), record)
         staged.add(facts)
+        label = LABEL_OF_TYPE.get(record.type, "")  # activity has no records
+        next_places[record.record_id] = place_of(label, facts.nodes)
         if facts.id_claims:
             id_claims[record.record_id] = facts.id_claims
         if facts.memberships:
@@ -209,8 +218,7 @@ def apply(
 
     # Removing comes first, because it recomputes from the records that are in the graph. Aggregates of findings come
     # last, because they are recomputed from the links that were just written.
-    written_ids = {record.record_id for record in records.records}
-    remove_superseded(tx, unit, superseded, staged.fields, written_ids)
+    remove_superseded(tx, unit, superseded, staged.fields, next_places)
     unit.count_spellings(superseded.spellings, -1)
     unit.add_item_names(superseded.item_names, -1)
     unit.count_groups(superseded.group_counts, -1)

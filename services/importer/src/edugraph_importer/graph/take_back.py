@@ -6,7 +6,6 @@ again from the records that remain. Nothing else is touched.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import product
 from types import MappingProxyType
@@ -85,8 +84,19 @@ _SUM_OF_INTERACTION: Mapping[str | None, InteractionSum] = {
 }
 # The records that change only the answers of the courses that they are in.
 _OF_THEIR_COURSES = ("Attempt", "CourseRecord", "ErrorRecord", "Interaction")
+# The label of a record, and its students and courses as nodes. The next version of a record can be in another place.
+Place = tuple[str, frozenset[Node]]
 # The relationships by which a text or a definition states that a point belongs to its course.
 _STATES_POINT = ("DESCRIBES", "DEFINES")
+
+
+def place_of(label: str, nodes: Iterable[Node]) -> Place:
+    """Return the place of a record with this label, from the nodes that it links to.
+
+    The course of a membership is a property of its group. It is not a part of the place.
+    """
+    labels = {"Student"} if label == "Membership" else {"Student", "Course"}
+    return label, frozenset(node for node in nodes if node[0] in labels)
 
 
 @dataclass(slots=True)
@@ -98,7 +108,7 @@ class SupersededVersions:
     graph. `claims` has the prerequisites that the records themselves state. `memberships` maps the id of a membership
     to its people and groups. `id_claims` maps the id of a person_record to its claims.
     `outdated` has the aggregates to recompute. `courses` has the courses whose answers the records change, or
-    ALL_COURSES.
+    ALL_COURSES. `places` maps the id of a record to its place.
     """
 
     records: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -114,6 +124,7 @@ class SupersededVersions:
     id_claims: dict[str, set[IdClaim]] = field(default_factory=dict)
     outdated: Outdated = field(default_factory=Outdated)
     courses: set[str] = field(default_factory=set)
+    places: dict[str, Place] = field(default_factory=dict)
 
 
 def lock_superseded(
@@ -193,9 +204,10 @@ def _read_links(
         locked.spellings.update(mentions(row))
         if row["label"] in IDENTIFIED_LABELS and row["stated"] is not None:
             locked.called.update(record_facts.called(row["label"], row["end"], row["stated"]))
-    for links in links_of_record.values():
+    for record_id, links in links_of_record.items():
         _note_outdated(locked, label, links)
         locked.courses |= _courses_of(label, links)
+        locked.places[record_id] = place_of(label, ((row["label"], row["end"]) for row in links))
 
 
 def _courses_of(label: str, links: Sequence[neo4j.Record]) -> set[str]:
@@ -247,12 +259,12 @@ def remove_superseded(
     unit: UnitOfWork,
     superseded: SupersededVersions,
     newer: Mapping[Node, Fields],
-    replaced: AbstractSet[str],
+    next_places: Mapping[str, Place],
 ) -> None:
     """Remove the versions and recompute what they have a part in. `superseded.nodes` must be locked.
 
-    `newer` has the fields that the records to write next give, and `replaced` the ids of these records. The caller
-    handles prerequisites and orphaned nodes.
+    `newer` has the fields that the records to write next give. `next_places` maps the ids of these records to their
+    places. The caller handles prerequisites and orphaned nodes.
     """
     if not superseded.records:
         return
@@ -269,8 +281,16 @@ def remove_superseded(
     # The old nodes are deleted first, because the newer versions have the same ids and must not be counted twice.
     for label in RECORD_LABELS:
         ids = superseded.records[label]
-        gone = [record_id for record_id in ids if record_id not in replaced]
-        next_versions = [record_id for record_id in ids if record_id in replaced]
+        gone: list[str] = []
+        next_versions: list[str] = []
+        for record_id in ids:
+            # A record that moves is lost where it was, so its students get the word.
+            next_place = next_places.get(record_id)
+            stays = next_place is not None and next_place == superseded.places.get(record_id)
+            if stays:
+                next_versions.append(record_id)
+            else:
+                gone.append(record_id)
         if gone:
             tx.run(CYPHER[f"delete_records_{label}"], ids=gone).consume()
         if next_versions:

@@ -25,8 +25,8 @@ FOREACH (student IN students | SET student.changed = $word)
 DETACH DELETE n
 
 // name: delete_replaced
-// Deletes versions of records whose next version is written in the same transaction, with the word, and nodes that only
-// held a key.
+// Deletes versions of records whose next version is written in the same transaction, with the word and in the same place,
+// and nodes that only held a key.
 // for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, PersonRecord
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})

@@ -35,12 +35,16 @@ MATCH (n:Membership {id: member}) WHERE n.course_id = $id
 RETURN [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS id, n.content_hash AS hash LIMIT $limit
 
 // name: move_in_course
-// Moves records to another course. A record that is already in both is in the new course once.
+// Moves records to another course. A record that is already in both is in the new course once. Its students, who must be
+// locked, get the word, since the old course loses the record.
 // for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 MATCH (n)-[r:IN_COURSE]->(c) WHERE c.id = $old
 MATCH (d:Course {id: $new})
+OPTIONAL MATCH (n)--(s:Student)
+WITH n, r, d, collect(s) AS students
+FOREACH (student IN students | SET student.changed = $word)
 MERGE (n)-[m:IN_COURSE]->(d)
 SET m.name = coalesce(m.name, r.name), n.renamed = true, n.written = $word,
   n.course_id = CASE WHEN n.course_id = $old THEN $new ELSE n.course_id END,
