@@ -1,6 +1,6 @@
 """A graph that says what a test puts into it, and remembers what it was asked."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 Rows = list[dict[str, Any]]
@@ -17,6 +17,7 @@ class SaidGraph:
             "first_course_record": always_there,
             "first_answers": always_there,
             "owner_of": [],
+            "students_of_columns": without_losses,
         }
         self.rows: dict[str, Rows | Callable[..., Rows]] = {**always, **rows}
         self.asked: list[tuple[str, dict[str, Any]]] = []
@@ -28,6 +29,17 @@ class SaidGraph:
 
     def read_by_student(self, statement: str, students: Sequence[str], **parameters: Any) -> Rows:
         return self.read(statement, students=list(students), **parameters)
+
+    def read_columns(
+        self, statement: str, portions: Iterable[Sequence[str]], **parameters: Any
+    ) -> Iterator[tuple[Sequence[str], Rows]]:
+        for portion in portions:
+            yield portion, self.read(statement, students=list(portion), **parameters)
+
+
+def without_losses(students: Sequence[str]) -> Rows:
+    number = len(students)
+    return [{"students": list(students), "words": [""] * number, "attempts": [1] * number}]
 
 
 def always_there(students: Sequence[str], **_: Any) -> Rows:

@@ -80,6 +80,7 @@ class Asked:
     noted: list[tuple[Any, ...]] = field(default_factory=list)
     settings: Any = field(default_factory=lambda: SETTINGS)
     large: LargeQuestions = field(default_factory=lambda: LargeQuestions(longest_wait_seconds=0.0))
+    columns: None = None
 
     zone = UTC
 

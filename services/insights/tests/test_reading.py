@@ -1,5 +1,6 @@
 """What a question reads of students: some of them at a time, until it is known to be too large."""
 
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -114,3 +115,32 @@ def test_a_statement_that_the_server_ends_is_busy(
         graph.read("all_courses")
     assert (busy.value.status, busy.value.name) == (503, "busy")
     assert busy.value.retry_after
+
+
+class Counted(Graph):
+    """Counts the portions of columns that were begun."""
+
+    def __init__(self) -> None:
+        super().__init__(SETTINGS)
+        self.begun = 0
+
+    def _rows(
+        self, _text: str, parameters: Any, _timeout_seconds: float | None = None
+    ) -> list[dict[str, Any]]:
+        self.begun += 1
+        return [{"student": who} for who in parameters["students"]]
+
+
+def test_two_portions_of_columns_are_read_ahead_and_none_after_the_end() -> None:
+    """Out, each alone: the limit of `ahead`, the loop after the last portion."""
+    graph = Counted()
+    portions = [[f"s{number}"] for number in range(9)]
+    with closing(graph.read_columns("attempts_columns", portions, course="C")) as read:
+        for number, (portion, rows) in enumerate(read, start=1):
+            assert (portion, rows) == ([f"s{number - 1}"], [{"student": f"s{number - 1}"}])
+            assert graph.begun <= number + 2
+    assert graph.begun == 9
+    graph = Counted()
+    with closing(graph.read_columns("attempts_columns", portions, course="C")) as read:
+        next(read)
+    assert graph.begun <= 3

@@ -535,6 +535,34 @@ def test_insights_read_of_students_and_of_texts_without_the_other_records_of_a_c
     assert all(read.values()), read
 
 
+def test_columns_are_read_without_the_other_records_of_a_course(room: Room) -> None:
+    """Out, each alone: begin `attempts_columns` at the course, the hint of `attempts_of_words`."""
+    if not room.has_locks:
+        pytest.skip("the embedded engine tells no database hits")
+    room.empty()
+    room.graph.prepare()
+    _fill(room)
+    attempt = {"type": "attempt_record", "timestamp": "2026-01-05T08:00:00Z", "record_id": "new"}
+    data = {"student_id": "s1", "course_id": "c1", "item_id": "quiz", "correct": True}
+    _write(room, "columns", [attempt | {"data": data}])
+    [written] = room.query("MATCH (a:Attempt {id: 'new'}) RETURN a.written AS word")
+    students = [f"s{number}" for number in range(10)]
+    parameters = {"students": students, "course": "c1", "words": [written["word"]]}
+    with _rolled_back(room) as tx:
+        used = """
+        MATCH (c:Course {id: 'c1'})
+        UNWIND range(1, 20000) AS n
+        CREATE (:Attempt {id: 'x' + n, written: 'other' + n})-[:IN_COURSE]->(c)
+        """
+        tx.run(used).consume()
+        for name in ("students_of_columns", "attempts_columns", "attempts_of_words"):
+            result = tx.run(f"PROFILE {STATEMENTS[name]}", parameters)
+            assert list(result), name
+            profile = result.consume().profile
+            assert not any(scan in step for step in _steps(profile) for scan in SCANS), name
+            assert _hits(profile) < 5_000, name
+
+
 def _mistake(
     number: int, timestamp: str = "2026-01-05T08:00:00Z", error_type: str = "Adds", *, named: bool
 ) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """The FastAPI application: routes, error answers, and the log and metrics of requests."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -32,12 +34,16 @@ from edugraph_insights import (
     view_routes,
 )
 from edugraph_insights.bounded_bodies import BoundedBodies
+from edugraph_insights.columns.store import ColumnStore
 from edugraph_insights.insights import Insights
 from edugraph_insights.mcp_server import PATH, McpEndpoint
 from edugraph_insights.problems import PROBLEM_SCHEMA, TITLES, problem_answer
 
+log = structlog.get_logger()
+
 RETRY_AFTER_SECONDS = 5
 COMPRESSED_FROM_BYTES = 1024
+DROP_COLUMNS_EVERY_SECONDS = 60.0
 EXPECTED_ERRORS = (Problem, Failure, RequestValidationError, HTTPException, ClientDisconnect)
 
 
@@ -54,8 +60,13 @@ def make_application(insights: Insights) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_application: FastAPI) -> AsyncIterator[None]:
+        dropping = None
+        if insights.columns is not None:
+            dropping = asyncio.create_task(drop_unused_columns(insights.columns))
         async with agents.sessions.run():
             yield
+        if dropping is not None:
+            dropping.cancel()
         insights.graph.close()
 
     application = FastAPI(
@@ -109,6 +120,16 @@ def make_application(insights: Insights) -> FastAPI:
     describe_build("insights")
     open_all(metrics.INSTRUMENTS, ["insights"])
     return application
+
+
+async def drop_unused_columns(columns: ColumnStore) -> None:
+    """Drop the columns of courses about which nobody asks, until the task is cancelled."""
+    while True:
+        await asyncio.sleep(DROP_COLUMNS_EVERY_SECONDS)
+        try:
+            await asyncio.to_thread(columns.drop_unused)
+        except Exception as error:  # noqa: BLE001 - the columns are dropped by the deadline, whatever failed before
+            log.error("columns_not_dropped", error=type(error).__name__)  # noqa: TRY400 - no message: it may quote a value
 
 
 def error_answer(error: Exception) -> Response:

@@ -267,7 +267,8 @@ def facts_of(
         until = end_of_closed_week(now, insights.zone)
     members_at = now
     is_in_cells = rule.rows == "cells"
-    is_about_end_of_period = in_past or is_in_cells or asked.beside is not None
+    compares_groups = asked.beside is not None
+    is_about_end_of_period = in_past or is_in_cells or compares_groups
     if is_about_end_of_period:
         members_at = until
     permitted = roster(insights.graph, caller, rule, asked, now, members_at=members_at)
@@ -282,5 +283,6 @@ def facts_of(
         in_cells=permitted.in_cells,
         zone=insights.zone,
         joined_cells=permitted.joined,
+        columns=insights.columns,
     )
     return permitted, facts

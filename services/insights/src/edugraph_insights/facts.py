@@ -4,13 +4,21 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.records import HALF
+from edugraph_insights.columns.course import Read
+from edugraph_insights.columns.schema import (
+    TRIES_AT_POINTS,
+    TRIES_OF_STUDENTS,
+    TRIES_OF_WEEKS,
+    TRIES_WITHOUT_POINT,
+)
+from edugraph_insights.columns.store import ColumnStore
 from edugraph_insights.graph import Reader, Row
 from edugraph_insights.mastery import Ability, Answers, Attempts, Mastery, mastery_of_students
-from edugraph_insights.school_days import Term, breaks_of, day_of
+from edugraph_insights.school_days import Term, breaks_of, day_of, monday
 
 # One goal may need this many points, directly and indirectly. The walk stops when there are more.
 MAX_POINTS_BEFORE = 500
@@ -43,6 +51,25 @@ class Attempt(NamedTuple):
     @property
     def place(self) -> Place:
         return self.at, self.number, self.record
+
+
+class FirstTries(NamedTuple):
+    """First attempts of one student: their number, and the sum of their outcomes in thousandths."""
+
+    number: int
+    outcomes: int
+
+    @property
+    def right(self) -> float:
+        """The share that was right. A partly right attempt counts by its outcome."""
+        return self.outcomes / self.number / 1000
+
+    @property
+    def wrong(self) -> float:
+        return 1 - self.right
+
+    def with_one(self, outcome: int) -> "FirstTries":
+        return FirstTries(self.number + 1, self.outcomes + outcome)
 
 
 class Point(NamedTuple):
@@ -197,6 +224,36 @@ class Use(NamedTuple):
     records: int
 
 
+NO_TRIES = FirstTries(0, 0)
+
+
+def _by_student() -> defaultdict[Any, dict[str, FirstTries]]:
+    return defaultdict(dict)
+
+
+@dataclass
+class TriesInCourse:
+    """First attempts in a course by student: all of them, those at each point, and those of each week.
+
+    An attempt at an item that tests two points stands at both. A week is named by its Monday. `without_point` is the
+    number of attempts at items that test no known point.
+    """
+
+    of_students: dict[str, FirstTries] = field(default_factory=dict)
+    at_points: defaultdict[Point, dict[str, FirstTries]] = field(default_factory=_by_student)
+    of_weeks: defaultdict[date, dict[str, FirstTries]] = field(default_factory=_by_student)
+    without_point: int = 0
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The number of first attempts of each student."""
+        return numbers_of(self.of_students)
+
+
+def numbers_of(tries: Mapping[str, FirstTries]) -> dict[str, int]:
+    return {student: each.number for student, each in tries.items()}
+
+
 @dataclass(frozen=True)
 class Facts:
     """The graph as one question may see it: only `students`, from `since` until `until`.
@@ -219,6 +276,42 @@ class Facts:
     joined_cells: Mapping[str, datetime] = field(default_factory=dict)
     beside: "Facts | None" = None  # facts about the other group, if a question compares two
     zone: tzinfo = UTC  # the time zone of the school
+    # The columns of courses. Cells do not use them: they are computed as of several weeks.
+    columns: ColumnStore | None = None
+
+    def first_tries(self, course: str) -> "TriesInCourse":
+        """Return the first attempts in a course that fall into the period, added up for each student."""
+        if self.columns is None or self.in_cells:
+            return self._added_up(course)
+        read = Read(self.students, self.since or _BEGINNING, self.until)
+        found = TriesInCourse()
+        with self.columns.reading(course, read) as reading:
+            for student, *tries in reading.rows(TRIES_OF_STUDENTS):
+                found.of_students[reading.student(student)] = FirstTries(*tries)
+            for point_number, student, *tries in reading.rows(TRIES_AT_POINTS):
+                point_id = reading.point(point_number)
+                point = Point(point_id, reading.point_names[point_id])
+                found.at_points[point][reading.student(student)] = FirstTries(*tries)
+            for week, student, *tries in reading.rows(TRIES_OF_WEEKS):
+                found.of_weeks[week][reading.student(student)] = FirstTries(*tries)
+            [(found.without_point,)] = reading.rows(TRIES_WITHOUT_POINT)
+        return found
+
+    def _added_up(self, course: str) -> "TriesInCourse":
+        """Return what `first_tries` returns, from the attempts in the graph."""
+        first = self.first_attempts(course)
+        points = self.tested_points(each.item for each in first)
+        found = TriesInCourse()
+        for attempt in first:
+            tried_at = [found.of_students, found.of_weeks[monday(attempt.at, self.zone)]]
+            for point in points.get(attempt.item, ()):
+                tried_at.append(found.at_points[point])
+            for tries in tried_at:
+                before = tries.get(attempt.student, NO_TRIES)
+                tries[attempt.student] = before.with_one(attempt.outcome)
+            if attempt.item not in points:
+                found.without_point += 1
+        return found
 
     def attempts(self, course: str, *, responses: bool = False) -> list[Attempt]:
         """Return all attempts in a course until `until`, also those before `since`."""

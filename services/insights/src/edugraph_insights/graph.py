@@ -6,7 +6,9 @@ all nodes of a label, except at the few terms. Only `scan` goes through the whol
 """
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -26,6 +28,8 @@ from edugraph_insights.settings import InsightsSettings
 MAX_ROWS = 200_000  # that one statement may return
 STUDENTS_AT_ONCE = 250
 MOST_PORTIONS = 8
+# Portions of columns are read two at a time.
+SESSIONS_OF_READ = 2
 # The rows and the time of the whole statement are estimated from the students read so far. The statement is given up
 # when the estimate is this many times the limit.
 CLEARLY_TOO_LARGE = 2
@@ -112,6 +116,37 @@ class Graph:
             if "at" in row:
                 row["at"] = datetime.fromisoformat(row["at"])
         return found
+
+    def read_columns(
+        self, statement: str, portions: Iterable[Sequence[str]], **parameters: Any
+    ) -> Generator[tuple[Sequence[str], list[Row]]]:
+        """Yield the portions of students, each with the rows of a statement that returns one row for a student.
+
+        The values of a row are lists, one for each column of the student's records, since a list costs the driver
+        less than a row. Two portions are read ahead of the caller, so that Neo4j and this process hold the records of
+        three portions at most. The caller closes the generator.
+        """
+        begun = time.monotonic()
+
+        def read(portion: Sequence[str]) -> list[Row]:
+            left_seconds = self._settings.query_timeout_seconds - (time.monotonic() - begun)
+            if left_seconds <= 0:
+                raise _out_of_time()
+            of_portion = {**parameters, "students": list(portion)}
+            return self._rows(STATEMENTS[statement], of_portion, left_seconds)
+
+        ahead: deque[tuple[Sequence[str], Future[list[Row]]]] = deque()
+        with ThreadPoolExecutor(SESSIONS_OF_READ) as pool:
+            try:
+                for portion in portions:
+                    ahead.append((portion, pool.submit(read, portion)))
+                    if len(ahead) > SESSIONS_OF_READ:
+                        first, rows = ahead.popleft()
+                        yield first, rows.result()
+                for first, rows in ahead:
+                    yield first, rows.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def _rows(
         self,

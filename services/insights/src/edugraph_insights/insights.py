@@ -24,6 +24,7 @@ from edugraph_common.runtime.shared_state.rate_limiter import RateLimiter
 from edugraph_common.runtime.shared_state.saved_views import SavedViews
 from edugraph_common.runtime.shared_state.sessions import PREFIX, Sessions, not_known
 from edugraph_insights.answer_cache import AnswerCache
+from edugraph_insights.columns.store import ColumnStore
 from edugraph_insights.epochs import CourseEpochs
 from edugraph_insights.graph import Graph
 from edugraph_insights.login import Login, NotSignedIn
@@ -88,7 +89,7 @@ class Insights:
 
     `now` returns aware times. `issuer` and `sessions` are None without OIDC, and
     `login` is None without a client at the issuer. Without `answers`, each answer is computed. Without
-    `rate_limiter`, callers may ask as often as they like.
+    `rate_limiter`, callers may ask as often as they like. Without `columns`, each question reads the graph.
     """
 
     settings: InsightsSettings
@@ -105,6 +106,7 @@ class Insights:
     answers: AnswerCache | None = None
     rate_limiter: RateLimiter | None = None
     large: LargeQuestions = field(default_factory=LargeQuestions)
+    columns: ColumnStore | None = None
 
     @property
     def zone(self) -> ZoneInfo:
@@ -205,13 +207,15 @@ def open_insights(
         sessions = Sessions(client, issuer)
         if settings.oidc_client_id:
             login = Login(settings, issuer)
+    graph = Graph(settings)
+    changes = GraphChanges(client)
     answers = None
     if settings.answer_cache_bytes:
-        epochs = CourseEpochs(GraphChanges(client).since)
+        epochs = CourseEpochs(changes.since)
         answers = AnswerCache(settings.answer_cache_bytes, epochs.of)
     return Insights(
         settings=settings,
-        graph=Graph(settings),
+        graph=graph,
         key_ring=KeyRing(KeysWithBootstrap(client, secret_of(settings.bootstrap_key))),
         issuer=issuer,
         audit=Audit(client, secret_of(settings.privacy_secret)),
@@ -228,4 +232,5 @@ def open_insights(
             settings.questions_at_once,
             keys="edugraph:reading-turns:",
         ),
+        columns=ColumnStore(graph, changes.since, ZoneInfo(settings.school_time_zone)),
     )

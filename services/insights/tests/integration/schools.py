@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from engines import PRIVACY_SECRET
 from hypothesis import HealthCheck, settings
@@ -29,10 +30,12 @@ from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.contracts.reviews import PairReview
 from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
+from edugraph_common.runtime.shared_state.graph_changes import Position, Since
 from edugraph_importer.graph import RecordBatch
 from edugraph_insights.answer_cache import AnswerCache
 from edugraph_insights.answers import Answer
 from edugraph_insights.asking import ask
+from edugraph_insights.columns.store import ColumnStore
 from edugraph_insights.graph import Graph
 from edugraph_insights.insights import Insights
 from edugraph_insights.questions import QUESTIONS
@@ -290,6 +293,11 @@ class NotedAudit:
         self.entries.append((who, action, what, more.get("of")))
 
 
+def everything_changed(_position: Position | None) -> Since:
+    """Return what the stream says when it is empty: columns are read again for each question."""
+    return Since((), None, is_known=False)
+
+
 def reading(
     room: Room,
     *,
@@ -310,9 +318,10 @@ def reading(
         query_timeout_seconds=30,
         privacy_secret=SecretStr(PRIVACY_SECRET),
     )
+    graph = Graph(found, max_rows=max_rows)
     return Insights(
         settings=found,
-        graph=Graph(found, max_rows=max_rows),
+        graph=graph,
         key_ring=None,
         issuer=None,
         audit=audit or NotedAudit(),
@@ -321,6 +330,7 @@ def reading(
         ping_redis=lambda: None,
         now=lambda: now,
         answers=answers,
+        columns=ColumnStore(graph, everything_changed, ZoneInfo(zone)),
     )
 
 

@@ -1338,6 +1338,31 @@ _ELSEWHERE = (
         ),
     ),
     DataPlace(
+        "process.columns",
+        Store.PROCESS,
+        ("tables in the memory of insights",),
+        "personal",
+        Words(
+            "ids of students and their attempts with times and outcomes, by course; a question reads those of its "
+            "permitted students only",
+            "按课程保存的学生编号及其作答的时间和结果；每个问题只读取允许查看的学生的数据",
+        ),
+        Words(
+            "questions about a whole course are computed without reading the graph again",
+            "计算整门课程的问题时不必再次读取图谱",
+        ),
+        Words(
+            "11 minutes after the last question about the course; after an erasure, until the next question about "
+            "the course, and 11 minutes at most",
+            "关于该课程的最后一个问题之后 11 分钟；删除之后直到关于该课程的下一个问题，最多 11 分钟",
+        ),
+        left=Words(
+            "after an erasure no question reads them; they leave the memory with the next question about the course, "
+            "and after 11 minutes without one",
+            "删除之后不再被任何问题读取；在关于该课程的下一个问题时从内存中清除，若无问题则在 11 分钟后清除",
+        ),
+    ),
+    DataPlace(
         "process.files",
         Store.PROCESS,
         ("temporary file",),

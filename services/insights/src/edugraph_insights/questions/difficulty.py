@@ -1,6 +1,6 @@
 """Question 7: how hard is this course, and which of two is harder?"""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from statistics import median
 from typing import Annotated, Any, ClassVar
 
@@ -24,7 +24,7 @@ from edugraph_insights.answers import (
     number_of,
     statistic,
 )
-from edugraph_insights.facts import Attempt, Facts, wrong_share
+from edugraph_insights.facts import Facts
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.statistics import mean, paired_interval
 
@@ -65,12 +65,12 @@ class Difficulty(Row):
 def find(facts: Facts, asked: OfTwoCourses) -> Found[Difficulty]:
     courses = asked.courses
     has_two_courses = len(courses) > 1
-    tried = {course: facts.first_attempts(course) for course in courses}
     wrong: dict[str, dict[str, float]] = {}
     first_attempts: dict[str, Counter[str]] = {}
-    for course, attempts in tried.items():
-        wrong[course] = _wrong_shares(attempts)
-        first_attempts[course] = Counter(each.student for each in attempts)
+    for course in courses:
+        tried = facts.first_tries(course)
+        wrong[course] = {student: tries.wrong for student, tries in tried.of_students.items()}
+        first_attempts[course] = Counter(tried.numbers)
     known = {course: facts.progress(course) for course in courses}
     both: frozenset[str] = frozenset()
     if has_two_courses:
@@ -129,14 +129,6 @@ def _harder_by(
         differences[student] = wrong[this][student] - wrong[other][student]
     name = statistic("harder by", this, other)
     return mean_of(name, differences, lowest=-1.0)
-
-
-def _wrong_shares(first_attempts: list[Attempt]) -> dict[str, float]:
-    """Return student -> share of these first attempts that were wrong."""
-    tries_by_student: dict[str, list[Attempt]] = defaultdict(list)
-    for attempt in first_attempts:
-        tries_by_student[attempt.student].append(attempt)
-    return {student: wrong_share(tries) for student, tries in tries_by_student.items()}
 
 
 def _compared(

@@ -20,7 +20,7 @@ from edugraph_insights.answers import (
     number_of,
     statistic,
 )
-from edugraph_insights.facts import Attempt, Facts, wrong_share
+from edugraph_insights.facts import Facts, numbers_of
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.school_days import beginning_of, monday
 from edugraph_insights.statistics import mean
@@ -46,46 +46,43 @@ class Week(Row):
 
 
 def find(facts: Facts, asked: Parameters) -> Found[Week]:
-    tried: dict[date, dict[str, list[Attempt]]] = defaultdict(lambda: defaultdict(list))
-    first = facts.first_attempts(asked.course)
-    for each in first:
-        tried[monday(each.at, facts.zone)][each.student].append(each)
+    tried = facts.first_tries(asked.course)
     made: dict[date, dict[str, tuple[str, bool]]] = defaultdict(dict)
     for told in facts.mistakes(asked.course):  # a row for each point behind it
         made[monday(told["at"], facts.zone)][told["record"]] = told["student"], told["resolved"]
     rows: list[Measured[Week]] = []
-    for week in tried.keys() | made.keys():
-        attempts = tried.get(week, {})
+    for week in tried.of_weeks.keys() | made.keys():
+        tries_of_students = tried.of_weeks.get(week, {})
+        tries_of = numbers_of(tries_of_students)
         mistakes = made.get(week, {})
         open_ones = [student for student, resolved in mistakes.values() if not resolved]
-        right = {student: 1 - wrong_share(tries) for student, tries in attempts.items()}
+        right = {student: tries.right for student, tries in tries_of_students.items()}
         begins = beginning_of(week, facts.zone)
         row = Week(
             week=week.isoformat(),
             school_week=facts.term.week_of(begins, facts.zone) if facts.term else None,
-            first_attempts=sum(map(len, attempts.values())),
-            students=len(attempts),
+            first_attempts=sum(tries_of.values()),
+            students=len(tries_of),
             right=mean(list(right.values())),
             mistakes=len(mistakes),
             unresolved=len(open_ones),
             evidence=asked.in_week(week, facts.zone).records(),
         )
         about = (asked.course, week.isoformat())
-        tries_of = {student: len(tries) for student, tries in attempts.items()}
         mistakes_of = Counter(student for student, _ in mistakes.values())
         # No record says when a mistake was resolved, so that the unresolved ones of a closed week may change by one.
         figures: dict[str, Figure] = {
             "first_attempts": Amount(statistic("first attempts of week", *about), tries_of),
-            "students": number_of(statistic("tried in week", *about), attempts),
+            "students": number_of(statistic("tried in week", *about), tries_of),
             "right": mean_of(statistic("right in week", *about), right),
             "mistakes": Amount(statistic("mistakes of week", *about), mistakes_of),
         }
-        rows.append(Measured(row, frozenset(attempts) | frozenset(mistakes_of), figures))
+        rows.append(Measured(row, frozenset(tries_of) | frozenset(mistakes_of), figures))
     return Found(
         tuple(rows),
         of_how_many={
             "students": frozenset(facts.students),
-            "first attempts": Counter(each.student for each in first),
+            "first attempts": Counter(tried.numbers),
             "mistakes": Counter(
                 student for of_week in made.values() for student, _ in of_week.values()
             ),

@@ -18,7 +18,7 @@ from edugraph_insights.answers import (
     number_of,
     statistic,
 )
-from edugraph_insights.facts import Facts, by_point, wrong_share
+from edugraph_insights.facts import Facts, numbers_of
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.statistics import mean, wilson_lower
 
@@ -39,23 +39,22 @@ class WeakPoint(Row):
 
 
 def find(facts: Facts, asked: Parameters) -> Found[WeakPoint]:
-    first = facts.first_attempts(asked.course)
-    points = facts.tested_points(each.item for each in first)
+    tried = facts.first_tries(asked.course)
     rows = []
-    for point, of_students in by_point(first, points).items():
-        wrong_of = {student: wrong_share(tries) for student, tries in of_students.items()}
+    for point, of_students in tried.at_points.items():
+        wrong_of = {student: tries.wrong for student, tries in of_students.items()}
         wrong = mean(list(wrong_of.values()))
+        tries_of = numbers_of(of_students)
         row = WeakPoint(
             point=point.id,
             name=point.name,
             wrong=wrong,
             wrong_at_least=wilson_lower(wrong or 0.0, len(of_students)),
             students=len(of_students),
-            first_attempts=sum(map(len, of_students.values())),
+            first_attempts=sum(tries_of.values()),
             evidence=asked.records(point=point.id),
         )
         about = (asked.course, point.id)
-        tries_of = {student: len(tries) for student, tries in of_students.items()}
         figures: dict[str, Figure] = {
             "wrong": mean_of(statistic("right", *about), wrong_of, is_mirrored=True),
             "students": number_of(statistic("tried", *about), of_students),
@@ -66,14 +65,10 @@ def find(facts: Facts, asked: Parameters) -> Found[WeakPoint]:
         tuple(rows),
         of_how_many={
             "students": frozenset(facts.students),
-            "students with attempts": frozenset(each.student for each in first),
-            "first attempts": Counter(each.student for each in first),
+            "students with attempts": frozenset(tried.of_students),
+            "first attempts": Counter(tried.numbers),
         },
-        left_out={
-            "first attempts at items of no known point": sum(
-                each.item not in points for each in first
-            )
-        },
+        left_out={"first attempts at items of no known point": tried.without_point},
     )
 
 

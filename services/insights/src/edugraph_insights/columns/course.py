@@ -1,0 +1,266 @@
+"""The columns of one course. This module and store.py are the only ones that know DuckDB."""
+
+import weakref
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import Any, NamedTuple
+
+import duckdb
+import numpy as np
+
+from edugraph_insights.columns import schema
+from edugraph_insights.graph import Row
+from edugraph_insights.school_days import day_of
+
+# The bytes of empty tables, of an attempt in them without the text of its record's id, and of an id with its number
+# and its word in Python.
+EMPTY_BYTES = 300_000
+ATTEMPT_BYTES = 43
+ID_BYTES = 400
+
+
+class MemoryIsFull(Exception):
+    """DuckDB has no memory left for a statement."""
+
+
+class ColumnsError(Exception):
+    """A statement is wrong. The message has the type of DuckDB's error only, since its text may quote a value."""
+
+
+class Numbers:
+    """Numbers for ids, from 0 in the order in which the ids come."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self.ids: list[str] = []
+
+    def of(self, node_id: str) -> int:
+        if node_id not in self._numbers:
+            self._numbers[node_id] = len(self.ids)
+            self.ids.append(node_id)
+        return self._numbers[node_id]
+
+
+class TestedPoint(NamedTuple):
+    """A point that an item tests. `point` is the id of the canonical point."""
+
+    item: str
+    point: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Read:
+    """The part of a course that one question reads: the first attempts of these students in a period."""
+
+    students: Sequence[str]
+    since: datetime
+    until: datetime
+
+
+class CourseColumns:
+    """The tables of one course, in a schema of their own. The caller holds a lock while it uses a method.
+
+    The tables are dropped when nothing refers to this object anymore. So a question that reads them can end, also if
+    the store lets go of them meanwhile.
+    """
+
+    def __init__(self, database: duckdb.DuckDBPyConnection, name: str, zone: tzinfo) -> None:
+        self.students = Numbers()
+        self.items = Numbers()
+        self.points = Numbers()
+        self.point_names: dict[str, str] = {}
+        # The students whose attempts are in the tables, with the word that they had as `changed` before their
+        # attempts were read. A student who lost something since has another word.
+        self.held: dict[str, str] = {}
+        self._database = database
+        self._name = name
+        self._zone = zone
+        self._deleted = 0
+        self._tested_items = 0
+        # DuckDB keeps the memory of deleted attempts, so they count, too.
+        self._attempt_bytes = 0
+        with _errors():
+            database.cursor().execute(schema.TABLES.format(schema=name))
+        weakref.finalize(self, _drop, database, name).atexit = False
+
+    @property
+    def bytes(self) -> int:
+        """The memory of the tables and ids. DuckDB itself does not know which course uses how much."""
+        ids = len(self.students.ids) + len(self.items.ids) + len(self.points.ids)
+        return EMPTY_BYTES + self._attempt_bytes + ID_BYTES * ids
+
+    def add(self, words: Mapping[str, str], rows: Sequence[Row]) -> None:
+        """Add the attempts of students who are not held yet. Each row has the lists of one student.
+
+        `words` maps the students to the word that they had as `changed` before their attempts were read, or "".
+        """
+        with self._changing() as cursor:
+            self._insert(cursor, rows)
+        self.held.update(words)
+
+    def replace(self, leaving: Collection[str], rows: Sequence[Row]) -> None:
+        """Delete the attempts of the students who leave, and replace those that `rows` has.
+
+        An outcome in `rows` is -1 if the attempt does not belong into the tables anymore. The students who leave are
+        not held afterwards.
+        """
+        staying = {who: word for who, word in self.held.items() if who not in leaving}
+        with self._changing() as cursor:
+            numbers = [self.students.of(each) for each in sorted(leaving)]
+            cursor.register("leaving", {"student": integers(numbers)})
+            [(deleted,)] = cursor.execute(self._sql(schema.DELETE_OF_STUDENTS)).fetchall()
+            cursor.unregister("leaving")
+
+            cursor.register("leaving", {"record": texts(_joined(rows, "record"))})
+            pairs = cursor.execute(self._sql(schema.DELETE_RECORDS)).fetchall()
+            self._mark_first(cursor, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+            self._insert(cursor, [row for row in rows if row["student"] in staying])
+        self.held = staying
+        self._deleted += deleted + len(pairs)
+
+    def has_new_items(self) -> bool:
+        """Return whether attempts were added at items whose tested points were not read yet."""
+        return len(self.items.ids) > self._tested_items
+
+    def set_tests(self, known_items: Collection[str], tests: Iterable[TestedPoint]) -> None:
+        """Replace the points that items test. `known_items` are all items whose points were read."""
+        items: list[int] = []
+        points: list[int] = []
+        names: dict[str, str] = {}
+        for item, point, name in tests:
+            items.append(self.items.of(item))
+            points.append(self.points.of(point))
+            names[point] = name
+        with self._changing() as cursor:
+            cursor.execute(self._sql(schema.DELETE_TESTS))
+            cursor.register("portion", {"item": integers(items), "point": integers(points)})
+            cursor.execute(self._sql(schema.INSERT_TESTS))
+        self.point_names = names
+        self._tested_items = len(known_items)
+
+    def is_mostly_deleted(self) -> bool:
+        """Return whether more attempts were deleted than are there. DuckDB keeps the memory of deleted rows."""
+        with self._changing() as cursor:
+            [(there,)] = cursor.execute(self._sql(schema.COUNT_ATTEMPTS)).fetchall()
+        return self._deleted > int(there)
+
+    def open(self, read: Read) -> "Reading":
+        """Return the views for one question. They see the tables as they are now, whatever changes later."""
+        cursor = self._database.cursor()
+        try:
+            with _errors():
+                cursor.begin()
+                numbers = [self.students.of(each) for each in read.students if each in self.held]
+                cursor.register("permitted", {"student": integers(numbers)})
+                period = {"since": _plain(read.since), "until": _plain(read.until)}
+                cursor.execute(schema.VIEWS.format(schema=self._name, **period))
+        except BaseException:
+            cursor.close()
+            raise
+        return Reading(cursor, self)
+
+    @contextmanager
+    def _changing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        cursor = self._database.cursor()
+        try:
+            with _errors():
+                cursor.begin()
+                yield cursor
+                cursor.commit()
+        finally:
+            cursor.close()
+
+    def _insert(self, cursor: duckdb.DuckDBPyConnection, rows: Sequence[Row]) -> None:
+        outcomes = integers(_joined(rows, "outcome"))
+        belongs = outcomes >= 0
+        if not belongs.any():
+            return
+        lengths = [len(row["record"]) for row in rows]
+        numbers = [self.students.of(row["student"]) for row in rows]
+        items = texts(_joined(rows, "item"))[belongs]
+        moments = np.array(_joined(rows, "moment"), dtype="datetime64[us]")[belongs]
+        days = [day_of(each.replace(tzinfo=UTC), self._zone) for each in moments.tolist()]
+        portion = {
+            "student": np.repeat(integers(numbers), lengths)[belongs],
+            "item": integers([self.items.of(each) for each in items]),
+            "moment": moments,
+            "number": integers(_joined(rows, "number"))[belongs],
+            "record": texts(_joined(rows, "record"))[belongs],
+            "outcome": outcomes[belongs],
+            "day": np.array(days, dtype="datetime64[us]"),
+        }
+        ids_bytes = sum(len(each.encode()) for each in portion["record"])
+        self._attempt_bytes += ATTEMPT_BYTES * len(moments) + ids_bytes
+        cursor.register("portion", portion)
+        cursor.execute(self._sql(schema.INSERT_ATTEMPTS))
+        cursor.unregister("portion")
+        self._mark_first(cursor, portion["student"], portion["item"])
+
+    def _mark_first(self, cursor: duckdb.DuckDBPyConnection, students: Any, items: Any) -> None:
+        cursor.register("touched", {"student": integers(students), "item": integers(items)})
+        cursor.execute(self._sql(schema.MARK_FIRST))
+        cursor.unregister("touched")
+
+    def _sql(self, statement: str) -> str:
+        return statement.format(schema=self._name)
+
+
+class Reading:
+    """The views of schema.py, as one question reads them. All its queries see one state of the tables."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, columns: CourseColumns) -> None:
+        self._cursor = cursor
+        self._columns = columns
+        self.point_names = columns.point_names
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with _errors():
+            return self._cursor.execute(sql).fetchall()
+
+    def student(self, number: int) -> str:
+        return self._columns.students.ids[number]
+
+    def point(self, number: int) -> str:
+        return self._columns.points.ids[number]
+
+    def close(self) -> None:
+        self._cursor.close()
+
+
+def integers(values: Any) -> Any:
+    return np.array(values, dtype=np.int32)
+
+
+def texts(values: Sequence[str]) -> Any:
+    return np.array(values, dtype=object)
+
+
+def _joined(rows: Sequence[Row], name: str) -> list[Any]:
+    """Return the lists of a column one after the other."""
+    values: list[Any] = []
+    for row in rows:
+        values += row[name]
+    return values
+
+
+def _plain(moment: datetime) -> str:
+    """Return a moment in UTC as it stands in SQL."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")
+
+
+def _drop(database: duckdb.DuckDBPyConnection, name: str) -> None:
+    database.cursor().execute(f"DROP SCHEMA {name} CASCADE")
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Translate the errors of DuckDB. Their messages may quote a value, so they are left out."""
+    try:
+        yield
+    except (duckdb.OutOfMemoryException, duckdb.IOException):
+        raise MemoryIsFull from None
+    except duckdb.Error as error:
+        raise ColumnsError(type(error).__name__) from None

@@ -1,0 +1,64 @@
+"""The tables of a course, the views of them that one question reads, and the queries of questions.
+
+A question reads the views alone. They hold the first attempts of the permitted students in the period, so no question
+can forget either. Students, items and points are numbers; `CourseColumns` has their ids.
+"""
+
+# Moments are in UTC and have no time zone. `day` is the day of a moment for the clocks of the school. `outcome` is in
+# thousandths. The first attempt of a student at an item is the one with the smallest (moment, number, record),
+# whatever the period of a question is.
+TABLES = """
+CREATE SCHEMA {schema};
+CREATE TABLE {schema}.tests (item INTEGER, point INTEGER);
+CREATE TABLE {schema}.attempts (
+  student INTEGER, item INTEGER, moment TIMESTAMP, number INTEGER, record VARCHAR, outcome SMALLINT,
+  day DATE, is_first BOOLEAN
+);
+"""
+
+# `portion` has the columns to insert. numpy has no type that DuckDB takes as a DATE, so a day is a moment there.
+INSERT_TESTS = "INSERT INTO {schema}.tests FROM portion"
+INSERT_ATTEMPTS = """
+INSERT INTO {schema}.attempts
+SELECT student, item, moment, number, record, outcome, day::DATE, false FROM portion
+"""
+DELETE_TESTS = "DELETE FROM {schema}.tests"
+# `leaving` has students or records.
+DELETE_OF_STUDENTS = """
+DELETE FROM {schema}.attempts WHERE student IN (SELECT student FROM leaving)
+"""
+DELETE_RECORDS = """
+DELETE FROM {schema}.attempts WHERE record IN (SELECT record FROM leaving) RETURNING student, item
+"""
+# `touched` has the pairs of students and items whose attempts may have another order now.
+MARK_FIRST = """
+UPDATE {schema}.attempts AS attempt SET is_first = placed.is_first
+FROM (
+  SELECT student, record,
+    row_number() OVER (PARTITION BY student, item ORDER BY moment, number, record) = 1 AS is_first
+  FROM {schema}.attempts SEMI JOIN touched USING (student, item)
+) AS placed
+WHERE attempt.record = placed.record AND attempt.student = placed.student AND attempt.is_first <> placed.is_first
+"""
+COUNT_ATTEMPTS = "SELECT count(*) FROM {schema}.attempts"
+
+VIEWS = """
+CREATE TEMP VIEW tests AS FROM {schema}.tests;
+CREATE TEMP VIEW first_attempts AS
+FROM {schema}.attempts
+WHERE is_first AND moment BETWEEN TIMESTAMP '{since}' AND TIMESTAMP '{until}'
+  AND student IN (SELECT student FROM permitted);
+"""
+
+# The sum of integers is a HUGEINT in DuckDB, which has no type in Python of its own, so sums are cast.
+TRIES_OF_STUDENTS = """
+SELECT student, count(*), sum(outcome)::BIGINT FROM first_attempts GROUP BY ALL
+"""
+TRIES_AT_POINTS = """
+SELECT point, student, count(*), sum(outcome)::BIGINT FROM first_attempts JOIN tests USING (item) GROUP BY ALL
+"""
+TRIES_OF_WEEKS = """
+SELECT date_trunc('week', day)::DATE AS monday, student, count(*), sum(outcome)::BIGINT
+FROM first_attempts GROUP BY ALL
+"""
+TRIES_WITHOUT_POINT = "SELECT count(*) FROM first_attempts ANTI JOIN tests USING (item)"

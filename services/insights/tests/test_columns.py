@@ -1,0 +1,678 @@
+"""The columns of a course: which attempt is the first, who is in a question, what a refresh reads, and what goes."""
+
+import threading
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import duckdb
+import hypothesis
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from edugraph_common.contracts.errors import Retryable
+from edugraph_common.runtime.shared_state.graph_changes import (
+    ALL_COURSES,
+    GraphChange,
+    Position,
+    Since,
+)
+from edugraph_insights import app
+from edugraph_insights.columns.course import ColumnsError, MemoryIsFull, Read, Reading
+from edugraph_insights.columns.load import (
+    ATTEMPTS_IN_PORTION,
+    MOST_CHANGES,
+    STUDENTS_IN_PORTION,
+    portions_of,
+)
+from edugraph_insights.columns.store import KEPT_SECONDS, ColumnStore
+from edugraph_insights.facts import Facts, FirstTries, Point
+from edugraph_insights.graph import Graph
+from edugraph_insights.insights import Insights
+from edugraph_insights.problems import Busy, TooLarge
+from edugraph_insights.school_days import monday
+from edugraph_insights.settings import InsightsSettings
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+STUDENTS = ("a", "b", "c")
+TESTS = {"i": ["P"], "j": ["P", "Q"], "k": []}
+ZONE = ZoneInfo("Asia/Shanghai")
+FIRST = "SELECT record FROM first_attempts"
+
+
+class Tried(NamedTuple):
+    """An attempt in the graph of a test. `written` is the word of the transaction that wrote it last."""
+
+    record: str
+    student: str
+    item: str
+    at: datetime
+    number: int
+    outcome: int
+    course: str = "C"
+    written: str = ""
+
+
+class OwnGraph:
+    """A graph of attempts, and the stream of its changes. Each change of the test is one transaction.
+
+    A change that is not told at once is in the stream after `tell`.
+    """
+
+    def __init__(self, attempts: Sequence[Tried] = ()) -> None:
+        self.attempts = {each.record: each for each in attempts}
+        self.students = set(STUDENTS)
+        self.changed: dict[str, str] = {}  # student -> word
+        self.words = 0
+        self.waiting: list[GraphChange] = []
+        self.changes: list[GraphChange] = []
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.is_trimmed = False
+
+    def change(
+        self,
+        write: Sequence[Tried] = (),
+        remove: Sequence[str] = (),
+        kind: Any = "records",
+        courses: Sequence[str] = ("C", "D"),
+        *,
+        is_told: bool = True,
+    ) -> None:
+        word = f"word{self.words}"
+        self.words += 1
+        for record in remove:
+            gone = self.attempts.pop(record, None)
+            if gone is not None:
+                self.changed[gone.student] = word
+        for each in write:
+            before = self.attempts.get(each.record)
+            if before is not None and before[1] + before.course != each[1] + each.course:
+                self.changed[before.student] = word
+            self.attempts[each.record] = each._replace(written=word)
+        self.waiting.append(GraphChange(word, kind, frozenset(courses)))
+        if is_told:
+            self.tell()
+
+    def tell(self) -> None:
+        self.changes += self.waiting
+        self.waiting = []
+
+    def since(self, position: Position | None) -> Since:
+        end = Position(str(len(self.changes)), "")
+        if position is None or self.is_trimmed:
+            return Since((), end, is_known=False)
+        return Since(tuple(self.changes[int(position.entry) :]), end, is_known=True)
+
+    def read(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
+        self.asked.append((statement, parameters))
+        result: list[dict[str, Any]] = getattr(self, statement)(**parameters)
+        return result
+
+    def read_columns(
+        self, statement: str, portions: Iterable[Sequence[str]], **parameters: Any
+    ) -> Iterator[tuple[Sequence[str], list[dict[str, Any]]]]:
+        for portion in portions:
+            yield portion, self.read(statement, students=portion, **parameters)
+
+    def attempts_columns(self, students: Sequence[str], course: str) -> list[dict[str, Any]]:
+        return in_lists(
+            each
+            for each in self.attempts.values()
+            if each.student in students and each.course == course
+        )
+
+    def attempts_of_words(self, words: Sequence[str], course: str) -> list[dict[str, Any]]:
+        written = [each for each in self.attempts.values() if each.written in words]
+        return in_lists(
+            each if each.course == course else each._replace(outcome=-1) for each in written
+        )
+
+    def students_of_columns(self, students: Sequence[str]) -> list[dict[str, Any]]:
+        known = [who for who in students if who in self.students]
+        words = [self.changed.get(who, "") for who in known]
+        return [{"students": known, "words": words, "attempts": [1] * len(known)}]
+
+    def tested_points(self, items: Sequence[str]) -> list[dict[str, Any]]:
+        found = []
+        for item in items:
+            for point in TESTS[item]:
+                found.append({"item": item, "point": point, "name": point.lower()})
+        return found
+
+
+def in_lists(attempts: Any) -> list[dict[str, Any]]:
+    of_students: dict[str, dict[str, Any]] = {}
+    for each in attempts:
+        row = of_students.setdefault(each.student, {"student": each.student})
+        values = {
+            "item": each.item,
+            "record": each.record,
+            "moment": (each.at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1),
+            "number": each.number,
+            "outcome": each.outcome,
+        }
+        for name, value in values.items():
+            row.setdefault(name, []).append(value)
+    return list(of_students.values())
+
+
+def store_of(graph: OwnGraph, **more: Any) -> ColumnStore:
+    given: Any = graph
+    return ColumnStore(given, graph.since, ZONE, **more)
+
+
+def tried(record: str, student: str = "a", item: str = "i", hours: int = 1) -> Tried:
+    return Tried(record, student, item, NOW - timedelta(hours=hours), 0, 1000)
+
+
+attempts = st.builds(
+    Tried,
+    st.sampled_from([f"r{number}" for number in range(8)]),
+    st.sampled_from(STUDENTS),
+    st.sampled_from("ijk"),
+    st.sampled_from([NOW - timedelta(hours=hours, microseconds=hours) for hours in (1, 9, 200)]),
+    st.integers(0, 1),
+    st.sampled_from([0, 500, 1000]),
+    st.sampled_from("CD"),
+)
+changes = st.tuples(
+    st.lists(attempts, max_size=4, unique_by=lambda each: each.record),
+    st.lists(st.sampled_from([f"r{number}" for number in range(8)]), max_size=2),
+    st.booleans(),
+)
+
+
+def expected(graph: OwnGraph, course: str, students: Sequence[str], since: datetime) -> Any:
+    """The number and the sum of outcomes of first attempts, by (student), (point, student) and (week, student)."""
+    first: dict[tuple[str, str], Tried] = {}
+    for each in sorted(graph.attempts.values(), key=lambda one: (one.at, one.number, one.record)):
+        if each.course == course and each.student in students:
+            first.setdefault((each.student, each.item), each)
+    totals: dict[Any, list[int]] = {}
+    for each in first.values():
+        if each.at < since:
+            continue
+        keys: list[Any] = [each.student, (monday(each.at, ZONE), each.student)]
+        keys += [(Point(point, point.lower()), each.student) for point in TESTS[each.item]]
+        if not TESTS[each.item]:
+            keys.append("without a point")
+        for key in keys:
+            totals.setdefault(key, []).append(each.outcome)
+    return {key: (len(outcomes), sum(outcomes)) for key, outcomes in totals.items()}
+
+
+def found(store: ColumnStore, course: str, students: Sequence[str], since: datetime) -> Any:
+    nothing: Any = None
+    facts = Facts(nothing, tuple(students), since, NOW, zone=ZONE, columns=store)
+    tries = facts.first_tries(course)
+    totals: dict[Any, Any] = dict(tries.of_students)
+    by_group: list[tuple[Point | date, dict[str, FirstTries]]] = [
+        *tries.at_points.items(),
+        *tries.of_weeks.items(),
+    ]
+    for group, of_students in by_group:
+        for student, each in of_students.items():
+            totals[group, student] = each
+    return totals, tries.without_point
+
+
+@hypothesis.settings(max_examples=8, deadline=None)
+@given(st.lists(attempts, max_size=8), st.lists(changes, max_size=3), st.sampled_from([200, 9_999]))
+def test_kept_columns_equal_the_records_after_each_change(
+    begun: list[Tried], steps: list[Any], hours: int
+) -> None:
+    """A change that is not in the stream yet may be in the tables already. It is in them when it is in the stream.
+
+    To take a guard out, each alone: the records or the students in `replace`, either call of `_mark_first`,
+    `permitted` in the view, a part of the order of first attempts, the zone in the insert.
+    """
+    graph = OwnGraph()
+    graph.change(begun)
+    store = store_of(graph)
+    since = NOW - timedelta(hours=hours)
+    for number, (write, remove, is_told) in enumerate([([], [], True), *steps, ([], [], True)]):
+        graph.change(write, remove, is_told=is_told)
+        for course in "CD":
+            students = STUDENTS[number % 2 :]
+            totals, without_point = found(store, course, students, since)
+            if is_told:
+                right = expected(graph, course, students, since)
+                assert without_point == right.pop("without a point", (0, 0))[0]
+                assert totals == right
+
+
+def names(graph: OwnGraph) -> list[str]:
+    asked = [name for name, _ in graph.asked]
+    graph.asked.clear()
+    return asked
+
+
+def read(store: ColumnStore, sql: str = FIRST, course: str = "C", students: Any = STUDENTS) -> Any:
+    with store.reading(course, Read(students, BEGINNING, NOW)) as reading:
+        return sorted(each for (each,) in reading.rows(sql))
+
+
+def test_a_refresh_reads_only_what_changed() -> None:
+    """Out: `held` in `load`, or the words in `refresh`."""
+    graph = OwnGraph([tried("r1"), tried("r2", "b")])
+    store = store_of(graph)
+    graph.change()
+    assert read(store) == ["r1", "r2"]
+    assert names(graph) == ["students_of_columns", "attempts_columns", "tested_points"]
+    assert read(store) == ["r1", "r2"]
+    assert names(graph) == []
+    graph.change([tried("r3", "c")])
+    assert read(store) == ["r1", "r2", "r3"]
+    assert "attempts_columns" not in names(graph)
+    graph.change(remove=["r1"])
+    assert read(store) == ["r2", "r3"]
+    again = [more["students"] for name, more in graph.asked if name == "attempts_columns"]
+    assert again == [["a"]]
+    names(graph)
+    graph.change([tried("r4", "a")._replace(course="D")], courses=["D"])
+    assert read(store) == ["r2", "r3"]
+    assert names(graph) == ["tested_points"]
+
+
+@pytest.mark.parametrize("kind", ["people", "whole"])
+def test_who_is_gone_leaves_with_the_whole_course(kind: str) -> None:
+    """Out: `is_somebody_gone`, or "whole" in `refresh`. An erasure leaves no node with a word."""
+    graph = OwnGraph([tried("r1"), tried("r2", "b")])
+    graph.change()
+    store = store_of(graph)
+    assert read(store) == ["r1", "r2"]
+    del graph.attempts["r1"]
+    graph.students.remove("a")
+    graph.change(kind=kind, courses=[ALL_COURSES])
+    assert read(store) == ["r2"]
+    assert schemas(store) == 1
+
+
+def test_a_later_change_of_another_course_hides_no_loss() -> None:
+    """Out: compare the words of students with the words of the changes. Only the last change gives its word."""
+    graph = OwnGraph([tried("r1"), tried("r2", "b"), tried("r3")._replace(course="D")])
+    graph.change()
+    store = store_of(graph)
+    assert read(store) == ["r1", "r2"]
+    graph.change(remove=["r1"], courses=["C"])
+    graph.change(remove=["r3"], courses=["D"], is_told=False)
+    assert read(store) == ["r2"]
+
+
+def test_an_attempt_that_moved_and_changed_again_is_not_in_its_first_course() -> None:
+    """Out: `leaving` in `refresh`. The later change concerns only the course in which the attempt is then."""
+    moved = tried("r1")._replace(course="D")
+    graph = OwnGraph([tried("r1"), tried("r2", "b")])
+    graph.change()
+    store = store_of(graph)
+    assert read(store) == ["r1", "r2"]
+    graph.change([moved])
+    graph.change([moved._replace(outcome=0)], courses=["D"])
+    assert read(store) == ["r2"]
+    assert read(store, course="D") == ["r1"]
+
+
+def test_an_attempt_that_gets_another_item_leaves_the_first_place_to_the_next_one() -> None:
+    """Out, each alone: both calls of `_mark_first`."""
+    graph = OwnGraph([tried("r1", hours=2), tried("r2", hours=1)])
+    graph.change()
+    store = store_of(graph)
+    assert read(store) == ["r1"]
+    graph.change([tried("r1", item="j", hours=2)])
+    assert read(store) == ["r1", "r2"]
+
+
+def test_a_loss_between_the_words_and_the_attempts_is_found_by_the_next_refresh() -> None:
+    """Out: read the words after the attempts in `load`."""
+    graph = OwnGraph([tried("r1"), tried("r2", "b")])
+    graph.change()
+    store = store_of(graph)
+    whole = graph.attempts_columns
+
+    def then_lost(students: Sequence[str], course: str) -> list[dict[str, Any]]:
+        rows = whole(students, course)
+        graph.change(remove=["r1"], is_told=False)
+        return rows
+
+    graph.attempts_columns = then_lost  # type: ignore[method-assign]
+    assert read(store) == ["r1", "r2"]
+    graph.attempts_columns = whole  # type: ignore[method-assign]
+    graph.tell()
+    assert read(store) == ["r2"]
+
+
+def test_a_change_of_all_courses_is_a_change_of_each_one() -> None:
+    """Out: ALL_COURSES in `refresh`. A change of very many courses does not name them."""
+    graph = OwnGraph([tried("r1")])
+    graph.change()
+    store = store_of(graph)
+    assert read(store) == ["r1"]
+    graph.change([tried("r2", "b")], ["r1"], courses=[ALL_COURSES])
+    assert read(store) == ["r2"]
+
+
+def test_a_course_with_very_many_changes_is_read_again() -> None:
+    """Out: MOST_CHANGES. Changes of other courses do not count."""
+    graph = OwnGraph([tried("r1")])
+    graph.change()
+    store = store_of(graph)
+    assert read(store) == ["r1"]
+    for number in range(MOST_CHANGES):
+        graph.change([tried(f"more{number}", item="j")])
+        graph.change(courses=["D"])
+    names(graph)
+    assert len(read(store)) == 2
+    assert "attempts_columns" not in names(graph)
+    for _ in range(MOST_CHANGES + 1):
+        graph.change()
+    assert len(read(store)) == 2
+    asked = names(graph)
+    assert "attempts_columns" in asked
+    assert "attempts_of_words" not in asked
+
+
+def test_a_portion_has_a_limited_number_of_attempts() -> None:
+    """Out, each alone: ATTEMPTS_IN_PORTION, STUDENTS_IN_PORTION."""
+    half = ATTEMPTS_IN_PORTION // 2
+    students = [("a", half), ("b", half), ("c", 1), ("d", 3 * half), ("e", 0)]
+    assert list(portions_of(students)) == [["a", "b"], ["c"], ["d"], ["e"]]
+    many = [(f"s{number}", 1) for number in range(2 * STUDENTS_IN_PORTION + 1)]
+    assert [len(each) for each in portions_of(many)] == [
+        STUDENTS_IN_PORTION,
+        STUDENTS_IN_PORTION,
+        1,
+    ]
+    assert list(portions_of([])) == []
+
+
+def test_who_is_gone_after_a_change_of_another_course_is_gone() -> None:
+    """Out: `people` in `refresh`. No node tells in which courses the person was."""
+    graph = OwnGraph([tried("r1"), tried("r2", "b")])
+    graph.change()
+    store = store_of(graph)
+    assert read(store) == ["r1", "r2"]
+    del graph.attempts["r1"]
+    graph.students.remove("a")
+    graph.change(kind="people", courses=["D"])
+    assert read(store) == ["r2"]
+
+
+def test_the_id_of_a_person_who_left_before_the_erasure_leaves_too() -> None:
+    """Out: the students who are not held in `known`."""
+    graph = OwnGraph([tried("r1"), tried("r2", "b")])
+    graph.change()
+    store = store_of(graph)
+    assert read(store) == ["r1", "r2"]
+    graph.change(remove=["r1"])
+    assert read(store, students=["b"]) == ["r2"]
+    graph.students.remove("a")
+    graph.change(kind="people")
+    assert read(store, students=["b"]) == ["r2"]
+    columns = store._courses["C"].columns
+    assert columns is not None
+    assert columns.students.ids == ["b"]
+
+
+def test_courses_that_nobody_asks_about_leave_the_memory() -> None:
+    """Out, each alone: the loop of `drop_unused`, `used_at` in `_open`."""
+    graph = OwnGraph([tried("r1"), tried("r2", "b")._replace(course="D")])
+    graph.change()
+    now_seconds = [0.0]
+    store = store_of(graph, clock=lambda: now_seconds[0])
+    assert (read(store), read(store, course="D")) == (["r1"], ["r2"])
+    now_seconds[0] = KEPT_SECONDS / 2
+    assert read(store, course="D") == ["r2"]
+    now_seconds[0] = KEPT_SECONDS + 1
+    store.drop_unused()
+    assert list(store._courses) == ["D"]
+    assert schemas(store) == 1
+
+
+def test_questions_that_fail_do_not_prolong_the_life_of_what_was_erased() -> None:
+    """Out: set `used_at` before the refresh."""
+    graph = OwnGraph([tried("r1")])
+    graph.change()
+    now_seconds = [0.0]
+    store = store_of(graph, clock=lambda: now_seconds[0])
+    assert read(store) == ["r1"]
+    graph.change(kind="people")
+
+    def away(students: Sequence[str]) -> list[dict[str, Any]]:
+        raise Retryable(f"the graph says nothing of {len(students)} students")
+
+    graph.students_of_columns = away  # type: ignore[method-assign]
+    for minute in range(1, 11):
+        now_seconds[0] = minute * 60.0
+        with pytest.raises(Retryable):
+            read(store)
+    now_seconds[0] = KEPT_SECONDS + 60
+    store.drop_unused()
+    assert not store._courses
+    assert schemas(store) == 0
+
+
+class CountedColumns:
+    """Columns that fail to drop unused courses. The second try sets `is_twice`."""
+
+    def __init__(self) -> None:
+        self.checks = 0
+        self.is_twice = threading.Event()
+
+    def drop_unused(self) -> None:
+        self.checks += 1
+        if self.checks == 2:
+            self.is_twice.set()
+        raise ValueError("S-0017")
+
+
+def test_the_service_drops_unused_courses_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out, each alone: the task in `lifespan`, the loop or the `except` of `drop_unused_columns`."""
+    monkeypatch.setattr(app, "DROP_COLUMNS_EVERY_SECONDS", 0.001)
+    none: Any = None
+    columns: Any = CountedColumns()
+    settings = InsightsSettings(redis_url="redis://127.0.0.1:1", neo4j_uri="bolt://127.0.0.1:1")
+    insights = Insights(
+        settings, Graph(settings), none, None, none, none, none, none, none, columns=columns
+    )
+    with capture_logs() as lines, TestClient(app.make_application(insights)):
+        assert columns.is_twice.wait(timeout=10)
+    failed = {"event": "columns_not_dropped", "error": "ValueError", "log_level": "error"}
+    assert lines[0] == failed
+
+
+def test_columns_that_missed_changes_are_read_again() -> None:
+    """Out: `is_known` in `_refreshed`."""
+    graph = OwnGraph([tried("r1")])
+    graph.change()
+    store = store_of(graph)
+    assert read(store) == ["r1"]
+    del graph.attempts["r1"]
+    graph.is_trimmed = True
+    assert read(store) == []
+
+
+def test_a_question_that_reads_sees_one_state_until_its_end() -> None:
+    """Out: `begin` in `open`. A refresh and an eviction may come meanwhile."""
+    graph = OwnGraph([tried("r1")])
+    graph.change()
+    store = store_of(graph)
+    with store.reading("C", Read(STUDENTS, BEGINNING, NOW)) as reading:
+        graph.change([tried("r2", "b")])
+        assert read(store) == ["r1", "r2"]
+        assert reading.rows(FIRST) == [("r1",)]
+        graph.change(kind="whole")
+        assert read(store) == ["r1", "r2"]
+        assert reading.rows(FIRST) == [("r1",)]
+        assert schemas(store) == 2
+        del reading
+    graph.change()
+    read(store)
+    assert schemas(store) == 1
+
+
+def test_students_who_were_loaded_stay_when_the_graph_is_too_slow_for_the_others() -> None:
+    """Out: adding a portion before the next one is read."""
+    graph = OwnGraph([tried("r1")])
+    graph.change()
+    whole = graph.read_columns
+    store = store_of(graph)
+
+    def slow(
+        statement: str, portions: Iterable[Sequence[str]], **parameters: Any
+    ) -> Iterator[tuple[Sequence[str], list[dict[str, Any]]]]:
+        one_by_one = [[student] for portion in portions for student in portion]
+        yield from whole(statement, one_by_one[:2], **parameters)
+        raise Busy("slow", "later", retry_after_seconds=1.0)
+
+    graph.read_columns = slow  # type: ignore[method-assign]
+    with pytest.raises(Busy):
+        read(store)
+    names(graph)
+    with pytest.raises(Busy):
+        read(store)
+    assert [more["students"] for name, more in graph.asked if name == "attempts_columns"] == [["c"]]
+
+
+def schemas(store: ColumnStore) -> int:
+    sql = "SELECT count(*) FROM duckdb_schemas() WHERE schema_name LIKE 'course_%'"
+    [(number,)] = store._database.cursor().execute(sql).fetchall()
+    return int(number)
+
+
+def of_many_courses(courses: str, number: int = 4_000) -> OwnGraph:
+    """Return a graph in which one student has this number of attempts in each course."""
+    graph = OwnGraph()
+    for course in courses:
+        for hours in range(number):
+            record = f"{hours:032}{course}"
+            graph.attempts[record] = tried(record, hours=hours)._replace(course=course)
+    graph.change()
+    return graph
+
+
+def bytes_held(store: ColumnStore) -> int:
+    return sum(kept.columns.bytes for kept in store._courses.values() if kept.columns is not None)
+
+
+def duckdb_bytes(store: ColumnStore) -> int:
+    sql = "SELECT sum(memory_usage_bytes) FROM duckdb_memory()"
+    [(used,)] = store._database.cursor().execute(sql).fetchall()
+    return int(used)
+
+
+def test_the_courses_that_were_used_last_stay_within_the_bound() -> None:
+    """Out, each alone: `make_room` after a portion, its order, the error for a course that is too large alone."""
+    store = store_of(of_many_courses("ABCDEF"), most_bytes=3_000_000)
+    for course in ("A", "B", "C", "A", "D", "E", "F"):
+        read(store, course=course)
+        assert duckdb_bytes(store) <= bytes_held(store) <= 3_000_000
+    assert list(store._courses) == ["A", "D", "E", "F"]
+    tight = store_of(of_many_courses("A"), most_bytes=400_000)
+    with pytest.raises(TooLarge, match="memory"):
+        read(tight, course="A")
+    assert not tight._courses
+    assert schemas(tight) == 0
+
+
+def test_a_course_that_a_question_reads_takes_no_room_from_the_others() -> None:
+    """Out: the bytes of all tables that DuckDB has in place of those of each course that is held."""
+    store = store_of(of_many_courses("ABCD"), most_bytes=1_400_000)
+    with store.reading("A", Read(STUDENTS, BEGINNING, NOW)) as reading:
+        for course in "BCD":
+            assert len(read(store, course=course)) == 1
+        assert "A" not in store._courses
+        assert len(store._courses) == 2
+        assert len(reading.rows(FIRST)) == 1
+
+
+ALL = "SELECT string_agg(repeat(record, 1000)) FROM first_attempts CROSS JOIN range(1000)"
+
+
+def test_a_question_without_memory_is_too_large_only_if_nothing_else_uses_it() -> None:
+    """Out, each alone: OutOfMemoryException in `_errors`, `_questions`, the other courses in `_no_memory`."""
+    store = store_of(of_many_courses("AB", 100), memory_limit="20MB")
+    assert len(read(store, course="B")) == 1
+    with pytest.raises(Busy):
+        read(store, ALL, course="A")
+    assert list(store._courses) == ["A"]
+    with store.reading("A", Read(STUDENTS, BEGINNING, NOW)), pytest.raises(Busy):
+        read(store, ALL, course="A")
+    with pytest.raises(TooLarge):
+        read(store, ALL, course="A")
+    assert not store._courses
+    assert len(read(store, course="A")) == 1
+
+
+def test_what_does_not_fit_into_the_memory_is_not_written_to_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out: `temp_directory` in LOCKS. DuckDB would make the folder `.tmp` where the process runs."""
+    monkeypatch.chdir(tmp_path)
+    store = store_of(of_many_courses("A"), memory_limit="6MB")
+    sort = "SELECT record FROM first_attempts CROSS JOIN range(1000000) AS more ORDER BY more.range * 7 % 1001"
+    with pytest.raises(TooLarge):
+        read(store, sort, course="A")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [duckdb.IOException, duckdb.OutOfMemoryException])
+def test_an_error_of_duckdb_says_nothing_of_a_record(error: type[Exception]) -> None:
+    """Out, each alone: IOException in `_errors`, `from None`."""
+
+    class Failing:
+        def execute(self, _sql: str) -> None:
+            raise error("could not write S-0017")
+
+    cursor: Any = Failing()
+    columns: Any = SimpleNamespace(point_names={})
+    with pytest.raises(MemoryIsFull) as caught:
+        Reading(cursor, columns).rows(FIRST)
+    assert "S-0017" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_attempts_that_were_deleted_do_not_fill_the_memory() -> None:
+    """Out: `is_mostly_deleted`."""
+    graph = OwnGraph([tried("r1")])
+    graph.change()
+    store = store_of(graph)
+    for _ in range(5):
+        read(store)
+        graph.change([tried("r1")])
+    begun = [name for name, _ in graph.asked if name == "attempts_columns"]
+    assert 1 < len(begun) < 5
+    assert read(store) == ["r1"]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "FROM read_csv('/etc/passwd')",
+        "COPY (SELECT 1) TO '/tmp/columns.csv'",
+        "INSTALL httpfs",
+        "SET threads = 8",
+        "ATTACH '/tmp/columns.db'",
+    ],
+)
+def test_a_query_reaches_nothing_but_the_tables(sql: str) -> None:
+    """Out, each alone: the entries of CONFIGURATION and LOCKS."""
+    graph = OwnGraph()
+    graph.change()
+    with pytest.raises(ColumnsError):
+        read(store_of(graph), sql)
+
+
+def test_a_wrong_statement_quotes_no_record() -> None:
+    """Out: duckdb.Error in `_errors`. The conversion fails for an id of a record."""
+    graph = OwnGraph([tried("S-0017")])
+    graph.change()
+    with pytest.raises(ColumnsError, match=r"^ConversionException$") as caught:
+        read(store_of(graph), "SELECT record::INTEGER FROM first_attempts")
+    assert "S-0017" not in "".join(traceback.format_exception(caught.value))
