@@ -12,25 +12,14 @@ from typing import Any
 
 import pytest
 import schemathesis
+from documented_answers import CHECKS
 from gateway_alone import Gateway, api_key, gateway, virtual_host
 from hypothesis import HealthCheck, Phase, given, settings
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
 from edugraph_common.contracts.permissions import SCOPES
 
 pytestmark = pytest.mark.real
 CASES = int(os.environ.get("EDUGRAPH_SCHEMATHESIS_CASES", "250"))
-CHECKS = [
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_schema_conformance,
-]
 
 
 def _settings(cases: int) -> settings:
@@ -78,6 +67,7 @@ def test_made_up_requests_are_answered_as_the_document_says(
 ) -> None:
     headers = key if known else {"Authorization": "Bearer nobody"}
     tried, answers = Counter[str](), Counter[int]()
+    refused = set[str]()
     # Of an operation without parameters only a few cases can be made. Those come first, and the others share the rest.
     operations = sorted(
         (found.ok() for found in document.get_all_operations()),
@@ -86,12 +76,20 @@ def test_made_up_requests_are_answered_as_the_document_says(
     for number, operation in enumerate(operations):
         wanted = max(CASES // 2 - tried.total(), 1)
         share = -(-wanted // (len(operations) - number))
-        _try_operation(operation, headers, share, tried, answers)
+        found = Counter[int]()
+        _try_operation(operation, headers, share, tried, found)
+        answers += found
+        if 401 in found or 403 in found:
+            refused.add(operation.label)
     told = ", ".join(f"{status}: {number:,}" for status, number in sorted(answers.items()))
     print(f"{answers.total():,} cases {'with a key' if known else 'without'}, answers {told}")  # noqa: T201 - pytest -s shows it
     assert tried.total() >= CASES // 2, f"too few cases were made: {tried}"
-    # The key has every scope, so no operation is left out because of its permission.
-    assert known == (403 not in answers and 401 not in answers)
+    # The key has every scope, so no operation is left out because of its permission. Actions are written by persons
+    # who lead the student, and the key belongs to no person.
+    if known:
+        assert refused <= {"POST /v1/actions"}
+    else:
+        assert 401 in answers
 
 
 def test_the_page_of_the_document_loads_nothing_from_elsewhere(

@@ -14,16 +14,11 @@ import httpx
 import pytest
 import schemathesis
 import uvicorn
+from documented_answers import CHECKS
 from engines import given as addresses_of
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from rooms import opened
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 from waiting import until
 
 from edugraph_cli.processes import free_port
@@ -37,12 +32,6 @@ from edugraph_insights.settings import InsightsSettings
 
 pytestmark = pytest.mark.real
 CASES = int(os.environ.get("EDUGRAPH_SCHEMATHESIS_CASES", "120"))
-CHECKS = [
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_schema_conformance,
-]
 DAY = "2026-03-02T08:00:00Z"
 
 
