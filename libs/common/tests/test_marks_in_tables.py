@@ -423,6 +423,21 @@ def test_signs_between_thousands_are_read_where_their_meaning_is_certain(
     assert scores(f'id,Quiz\nS1,"{cell}"\n', mapping) == expected
 
 
+def test_the_sign_of_decimals_in_a_table_says_what_its_other_numbers_mean() -> None:
+    """Out: the decimal of a column in `marks` or in `_stated`, or of all columns in `_candidates`."""
+    header = ["Student ID", "Name", "Quiz", "Project", "Essay"]
+    rows = [
+        ["", "Points Possible", "10", "2.000", "10"],
+        ["S1", "Ann", "7,5", "1.250", "7,125"],
+        ["S2", "Ben", "8,25", "980", "8,250"],
+        ["S3", "Cho", "9", "2.000", "9,500"],
+    ]
+    suggestion = suggest_mapping(header, rows, file_name="a.csv")
+    points = {each.column: each.points for each in suggestion.item_points}
+    assert points == {"Quiz": 10, "Project": 2_000, "Essay": 10}
+    assert yaml.safe_load(suggestion.mapping)["decimal"] == ","
+
+
 def test_points_that_have_two_meanings_are_not_kept() -> None:
     """Out: the number of readings in `_possible`."""
     mapping = HEAD + "items: {columns: [Quiz], scale: 10}"
