@@ -63,6 +63,8 @@ def records_of_theirs(text: str) -> list[Any]:
         record("course_record", **{text: 1}),
         record("no_such_type", title=text),
         record("membership_record", group_id="8A", student_name=text),
+        record("person_record", also=["S1"], name=text),
+        record("person_record", person_id=" ", also=["S1"], name=text),
         record("teacher_interaction", teacher_id="t1", text=text),
         {"student": text},
         [text],
@@ -99,6 +101,7 @@ def records_of_others(text: str) -> list[Any]:
         record("course_content", course_id="c", content=text, title=text),
         record("course_content", content=text),
         record("item_record", item_id="q1", title=text, question=text),
+        record("person_record", person_id="S1", also=["S2"], name=text),
         record("point_record", name=text),
         record("term_record", term=text, name=text),
         record(
@@ -267,6 +270,43 @@ def test_each_row_that_names_the_person_by_name_alone_goes(
     if number == len(rows):
         assert text.strip() not in all_rejects(blobs, form)
     assert erase_from_blobs(blobs, WHO, lambda _: False, lambda: None).rows == 0
+
+
+LIST = parse_mapping(
+    "{type: person_record, columns: {id: person_id, others: also, called: name}, list_separator: ';',"
+    " constants: {timestamp: '2026-01-01'}}"
+)
+IDS = ("ZQ0104", "né-77", "Mia+Berg@school.example", "欧阳思齐", "ann.csv", "S-0104_x")
+
+
+@pytest.mark.parametrize("student", IDS)
+@settings(deadline=None, max_examples=5)
+@given(name=names_in_text)
+def test_a_row_of_a_list_of_ids_goes_by_each_of_its_ids_and_by_a_name_without_an_id(
+    tmp_path_factory: pytest.TempPathFactory, student: str, name: str
+) -> None:
+    """Out: `is_of_person_record`, or NAME_OF_PERSON in `people` of a table; `also` in STUDENT_FIELDS."""
+    theirs = [
+        ["S1", f"a;{student};b", "X"],
+        [student, "S5", "X"],
+        ["S4", f" {student} ;", ""],
+        ["", "a", name],
+        ["NULL", "a", name],
+    ]
+    others = [["S2", f"{student}7", "Y"], ["S3", f"x{student};_{student}", name]]
+    text = io.StringIO()
+    csv.writer(text).writerows([["id", "others", "called"], *theirs, *others])
+    blobs = Blobs(str(tmp_path_factory.mktemp("blobs")))
+    job = ImportJob(job_id="list", source="jobs/list/source.csv", format="csv")
+    with blobs.write(job.source or "") as target:
+        target.write(text.getvalue().encode())
+    store_mapping(blobs, "list", LIST)
+    count_batches(blobs, job)
+    index_persons(blobs, "list")
+    who = Person(frozenset({student}), names=frozenset(NAMES))
+    erased = erase_from_blobs(blobs, who, lambda _: False, lambda: None)
+    assert erased.rows == len(theirs)
+    assert lines_left(blobs, "list") == [len(theirs) + 2, len(theirs) + 3]
 
 
 def test_rows_of_a_job_that_has_not_ended_are_left_and_told(tmp_path: Path) -> None:

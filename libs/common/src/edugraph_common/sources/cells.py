@@ -15,6 +15,7 @@ from edugraph_common.contracts.records import InvalidRecord, shorten
 from edugraph_common.sources.mapping import ENVELOPE, EXCEL, GOOGLE, NAMES_IN_PARTS, Mapping
 from edugraph_common.sources.students import (
     ID_OF_NAME,
+    NAME_OF_PERSON,
     STUDENT_FIELDS,
     People,
     ids_in,
@@ -51,7 +52,9 @@ _COUNTS = {
 DURATIONS = {"time_spent": 60, "duration_seconds": 1}  # field -> the seconds of its unit
 # The fields that say whom a row is about, or that it is about no student.
 _PERSON_FIELDS = (
-    STUDENT_FIELDS | ID_OF_NAME.keys() | {"teacher_id", "type", "record_id", "withdrawn"}
+    STUDENT_FIELDS
+    | ID_OF_NAME.keys()
+    | {NAME_OF_PERSON, "teacher_id", "type", "record_id", "withdrawn"}
 )
 NUMBERS = PERCENTAGES | SHARES | DURATIONS.keys() | _COUNTS | {"max_score"}
 IDS = frozenset(
@@ -176,7 +179,7 @@ class CellReader:
         for place, field, parse in self._cells:
             if field not in _PERSON_FIELDS or place >= len(cells) or is_blank_cell(cells[place]):
                 continue
-            if field in ID_OF_NAME:
+            if field in ID_OF_NAME or field == NAME_OF_PERSON:
                 name = cell_text(cells[place])
                 if field in given:
                     name = _joined(str(given[field]), name)

@@ -36,7 +36,7 @@ _LONGEST_PIECE = 3
 MOST_CHARACTERS = 2_000_000
 # Indexes of earlier releases may miss a person, so they are written again. Their first byte is 0. Use another form if
 # the pieces of a text, the hashes or the order in the file change.
-_FORM = b"persons4"
+_FORM = b"persons5"
 # (form, number of ids, whether any word may be there)
 _HEAD = struct.Struct(f">{len(_FORM)}sQ?")
 FORM_BYTES = len(_FORM)

@@ -18,6 +18,9 @@ ID_OF_NAME: Mapping[str, str] = {
     "student_name_from": "student_id_from",
     "student_name_to": "student_id_to",
 }
+# The field with the name of the person in a person_record, whose id is `person_id`.
+NAME_OF_PERSON = "name"
+_OF_PERSON_RECORDS = frozenset({"also", "person_id"})
 TYPES_WITHOUT_STUDENTS = frozenset(
     kind for kind, data in DATA_OF_TYPE.items() if STUDENT_FIELDS.isdisjoint(data.model_fields)
 )
@@ -107,6 +110,11 @@ def names_without_id(fields: Mapping[str, Any]) -> Iterator[str]:
     for name in ID_OF_NAME.keys() & fields.keys():
         if isinstance(fields[name], str) and not as_id(fields.get(ID_OF_NAME[name])):
             yield fields[name]
+    # The ids in `also` may belong to others while `person_id` is missing.
+    is_of_person_record = not _OF_PERSON_RECORDS.isdisjoint(fields)
+    person_name = fields.get(NAME_OF_PERSON)
+    if is_of_person_record and isinstance(person_name, str) and not as_id(fields.get("person_id")):
+        yield person_name
 
 
 def _names_without_ids(value: Any) -> Iterator[str]:
