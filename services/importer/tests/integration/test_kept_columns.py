@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -177,12 +178,15 @@ def test_an_attempt_whose_next_version_has_another_type_leaves(
     """To take the guard out: the label in `place_of`."""
     graph.prepare()
     first = attempt_in("c")
-    graph.write_batch(batch([first, attempt_in("c", record_id="other")], "job", 0))
+    earlier = batch([first, attempt_in("c", record_id="other")], "job", 0)
+    graph.write_batch(replace(earlier, accepted=2))
     stream.tell(list(stream.committed))
     assert records(kept) == {"r", "other"}
     data = {"student_id": "s", "course_id": "c", "error_text": "1 + 1 = 3"}
     mistake = {"type": "error_record", "record_id": first.record_id, "timestamp": "2026-01-02"}
-    graph.write_batch(batch([parse_record({**mistake, "data": data})], "correction", 0))
+    # The type that was accepted first counts, also if its batch is written later.
+    outranking = batch([parse_record({**mistake, "data": data})], "accepted before", 0)
+    graph.write_batch(replace(outranking, accepted=1))
     stream.tell(list(stream.committed))
     assert records(kept) == {"other"}
 
