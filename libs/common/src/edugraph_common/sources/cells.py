@@ -179,7 +179,7 @@ class CellReader:
         for place, field, parse in self._cells:
             if field not in _PERSON_FIELDS or place >= len(cells) or is_blank_cell(cells[place]):
                 continue
-            if field in ID_OF_NAME or field == NAME_OF_PERSON:
+            if field in ID_OF_NAME:
                 name = cell_text(cells[place])
                 if field in given:
                     name = _joined(str(given[field]), name)
