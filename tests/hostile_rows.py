@@ -510,6 +510,9 @@ class StagedGraph:
     def has_erased(self) -> bool:
         return False
 
+    def last_erasure(self) -> None:
+        return None
+
     def erased_among(self, student_ids: Collection[str]) -> frozenset[str]:
         """Nobody was erased; but each is looked for, as in the graph."""
         tombstones = Tombstones(SecretStr("s" * 32))
