@@ -70,13 +70,14 @@ CREATE (:LeaderChange {id: randomUUID(), at: timestamp(), client: row.client, by
   person: row.person, leads: row.leads})
 
 // name: leader_changes
-// Returns the noted changes of leaders, the oldest first. The properties of a note that another process deletes
-// meanwhile are null, so those that every note has are read last.
+// Returns the noted changes of leaders, the oldest first. Another process may delete a note meanwhile. Its properties are
+// read at once, and a note without some of them is left out.
 MATCH (n:LeaderChange)
-WITH n.client AS client, n.by AS by, n.at AS at, n.group AS group, n.person AS person, n.leads AS leads, n.id AS id
-WHERE at IS NOT NULL AND group IS NOT NULL AND person IS NOT NULL AND leads IS NOT NULL AND id IS NOT NULL
-RETURN id, client, by, group, person, leads
-ORDER BY at, id LIMIT $limit
+WITH properties(n) AS note
+WHERE note.id IS NOT NULL AND note.group IS NOT NULL AND note.person IS NOT NULL AND note.leads IS NOT NULL
+RETURN note.id AS id, note.client AS client, note.by AS by, note.group AS group, note.person AS person,
+  note.leads AS leads
+ORDER BY note.at, id LIMIT $limit
 
 // name: leaders_of_group
 // Returns the people who lead a group at any time.
@@ -97,10 +98,10 @@ CREATE (:IdClaimChange {id: randomUUID(), at: timestamp(), client: row.client, b
   claimed: row.claimed, claims: row.claims, decides: row.decides})
 
 // name: id_claim_changes
-// Returns the noted changes of claims, the oldest first. As with changes of leaders, another process may delete a note.
+// Returns the noted changes of claims, the oldest first. Another process may delete a note, as with changes of leaders.
 MATCH (n:IdClaimChange)
-WITH n.client AS client, n.by AS by, n.claims AS claims, n.at AS at, n.person AS person, n.claimed AS claimed,
-  n.decides AS decides, n.id AS id
-WHERE at IS NOT NULL AND person IS NOT NULL AND claimed IS NOT NULL AND decides IS NOT NULL AND id IS NOT NULL
-RETURN id, client, by, person, claimed, claims, decides
-ORDER BY at, id LIMIT $limit
+WITH properties(n) AS note
+WHERE note.id IS NOT NULL AND note.person IS NOT NULL AND note.claimed IS NOT NULL AND note.decides IS NOT NULL
+RETURN note.id AS id, note.client AS client, note.by AS by, note.person AS person, note.claimed AS claimed,
+  note.claims AS claims, note.decides AS decides
+ORDER BY note.at, id LIMIT $limit
