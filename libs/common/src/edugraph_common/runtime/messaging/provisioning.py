@@ -62,12 +62,14 @@ def apply_topology(app: Celery, settings: Settings) -> list[str]:
         wanted = policies(settings.dead_letter_retention_days)
         for name, policy in wanted.items():
             api.put(f"/api/policies/{vhost(settings)}/{name}", json=policy).raise_for_status()
-        made = apply_users(api, vhost(settings), passwords_of(settings.broker_users))
     # By default Celery's workers declare the queues of delayed messages. Ours do not, so they are declared here.
     with broker_errors(), app.connection_for_write() as connection:
         declare_native_delayed_delivery_exchanges_and_queues(connection, "quorum")
         for queue in task_queues():
             bind_queue_to_native_delayed_delivery_exchange(connection, queue)
+    # Last, since RabbitMQ 4.3 refuses permissions for an exchange that is missing.
+    with management(settings) as api:
+        made = apply_users(api, vhost(settings), passwords_of(settings.broker_users))
     steps = [
         f"{len(EXCHANGES)} exchanges declared",
         f"{len(queues)} quorum queues declared and bound",
