@@ -1,8 +1,10 @@
 """The columns of a course: which attempt is the first, who is in a question, what a refresh reads, and what goes."""
 
 import threading
+import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,7 +34,7 @@ from edugraph_insights.columns.load import (
     STUDENTS_IN_PORTION,
     portions_of,
 )
-from edugraph_insights.columns.store import KEPT_SECONDS, ColumnStore
+from edugraph_insights.columns.store import KEPT_SECONDS, MOST_WAITING, ColumnStore
 from edugraph_insights.facts import Facts, FirstTries, Point
 from edugraph_insights.graph import Graph
 from edugraph_insights.insights import Insights
@@ -72,6 +74,7 @@ class OwnGraph:
         self.students = set(STUDENTS)
         self.changed: dict[str, str] = {}  # student -> word
         self.words = 0
+        self.numbers: dict[str, int] = {}  # student -> attempts in all courses, if not 1
         self.waiting: list[GraphChange] = []
         self.changes: list[GraphChange] = []
         self.asked: list[tuple[str, dict[str, Any]]] = []
@@ -138,7 +141,8 @@ class OwnGraph:
     def students_of_columns(self, students: Sequence[str]) -> list[dict[str, Any]]:
         known = [who for who in students if who in self.students]
         words = [self.changed.get(who, "") for who in known]
-        return [{"students": known, "words": words, "attempts": [1] * len(known)}]
+        numbers = [self.numbers.get(who, 1) for who in known]
+        return [{"students": known, "words": words, "attempts": numbers}]
 
     def tested_points(self, items: Sequence[str]) -> list[dict[str, Any]]:
         found = []
@@ -518,6 +522,54 @@ def test_a_question_that_reads_sees_one_state_until_its_end() -> None:
     assert schemas(store) == 1
 
 
+def test_a_student_without_attempts_whom_a_question_left_behind_can_be_refreshed() -> None:
+    """Out: the numbers of students in `add`. The question ended before `open` gave them."""
+    graph = OwnGraph([tried("r1"), tried("r2", "c")])
+    graph.change()
+    store = store_of(graph)
+    whole = graph.attempts_columns
+
+    def slow(students: Sequence[str], course: str) -> list[dict[str, Any]]:
+        if "c" in students:
+            raise Busy("slow", "later", retry_after_seconds=1.0)
+        return whole(students, course)
+
+    graph.attempts_columns = slow  # type: ignore[method-assign]
+    alone = {"a": 1, "b": 1, "c": ATTEMPTS_IN_PORTION}
+    graph.numbers = alone
+    with pytest.raises(Busy):
+        read(store)
+    graph.attempts_columns = whole  # type: ignore[method-assign]
+    graph.change([tried("r3", "b")])
+    assert read(store) == ["r1", "r2", "r3"]
+
+
+def test_who_is_erased_and_comes_again_leaves_no_deleted_rows() -> None:
+    """Out: `people` after `leaving` in `refresh`. DuckDB keeps the memory of deleted rows."""
+    graph = OwnGraph([tried("r1"), tried("r2", "b")])
+    graph.change()
+    store = store_of(graph)
+    assert read(store) == ["r1", "r2"]
+    before = store._courses["C"].columns
+    graph.change(remove=["r1"], kind="people")
+    graph.change([tried("r3", item="j")])
+    assert read(store) == ["r2", "r3"]
+    assert store._courses["C"].columns is not before
+
+
+def test_points_that_are_the_same_are_not_written_again() -> None:
+    """Out: the comparison in `set_tests`."""
+    graph = OwnGraph([tried("r1")])
+    graph.change()
+    store = store_of(graph)
+    tests = "SELECT row(item, point, rowid)::VARCHAR FROM course_0.tests"
+    first = read(store, tests)
+    graph.change(courses=["D"])
+    assert read(store, tests) == first
+    graph.change([tried("r2", item="j")])
+    assert len(read(store, tests)) == 3
+
+
 def test_students_who_were_loaded_stay_when_the_graph_is_too_slow_for_the_others() -> None:
     """Out: adding a portion before the next one is read."""
     graph = OwnGraph([tried("r1")])
@@ -580,6 +632,50 @@ def test_the_courses_that_were_used_last_stay_within_the_bound() -> None:
         read(tight, course="A")
     assert not tight._courses
     assert schemas(tight) == 0
+
+
+def test_a_refresh_makes_room_too() -> None:
+    """Out: `_make_room` in `_open`."""
+    graph = of_many_courses("AB", 4_000)
+    store = store_of(graph, most_bytes=1_400_000)
+    read(store, course="A")
+    read(store, course="B")
+    assert list(store._courses) == ["A", "B"]
+    more = [tried(f"{hours:032}more", hours=hours)._replace(course="B") for hours in range(4_000)]
+    graph.change(more, courses=["B"])
+    read(store, course="B")
+    assert list(store._courses) == ["B"]
+
+
+def test_a_course_that_another_question_is_reading_from_the_graph_is_not_dropped() -> None:
+    """Out, each alone: `locked` in `_make_room`, the error after its loop."""
+    store = store_of(of_many_courses("AB"), most_bytes=1_000_000)
+    read(store, course="A")
+    with store._courses["A"].lock, pytest.raises(Busy):
+        read(store, course="B")
+    assert "A" in store._courses
+    assert len(read(store, course="B")) == 1
+    assert list(store._courses) == ["B"]
+
+
+def test_few_questions_wait_for_one_that_reads_their_course_from_the_graph() -> None:
+    """Out: MOST_WAITING. Each one that waits holds a thread, and the others are answered at once."""
+    graph = OwnGraph([tried("r1")])
+    graph.change()
+    store = store_of(graph)
+    assert read(store) == ["r1"]
+    results: list[Any] = []
+    with ThreadPoolExecutor(MOST_WAITING) as pool:
+        with store._courses["C"].lock:
+            results += [pool.submit(read, store) for _ in range(MOST_WAITING)]
+            while store._waiting.acquire(blocking=False):
+                store._waiting.release()
+                time.sleep(0.001)
+            begun = time.monotonic()
+            with pytest.raises(Busy):
+                read(store)
+            assert time.monotonic() - begun < 1.0
+        assert [each.result() for each in results] == [["r1"]] * MOST_WAITING
 
 
 def test_a_course_that_a_question_reads_takes_no_room_from_the_others() -> None:

@@ -1348,8 +1348,8 @@ _ELSEWHERE = (
             "按课程保存的学生编号及其作答的时间和结果；每个问题只读取允许查看的学生的数据",
         ),
         Words(
-            "questions about a whole course are computed without reading the graph again",
-            "计算整门课程的问题时不必再次读取图谱",
+            "questions about a whole course are computed without reading its attempts in the graph again",
+            "计算整门课程的问题时不必再次从图谱读取作答",
         ),
         Words(
             "11 minutes after the last question about the course; after an erasure, until the next question about "

@@ -80,6 +80,7 @@ class CourseColumns:
         self._zone = zone
         self._deleted = 0
         self._tested_items = 0
+        self._tests: set[tuple[int, int]] = set()  # (item, point)
         # DuckDB keeps the memory of deleted attempts, so they count, too.
         self._attempt_bytes = 0
         with _errors():
@@ -99,6 +100,9 @@ class CourseColumns:
         """
         with self._changing() as cursor:
             self._insert(cursor, rows)
+        for student in words:
+            # A student without attempts gets a number, too, since a refresh looks up the students who have one.
+            self.students.of(student)
         self.held.update(words)
 
     def replace(self, leaving: Collection[str], rows: Sequence[Row]) -> None:
@@ -127,17 +131,20 @@ class CourseColumns:
 
     def set_tests(self, known_items: Collection[str], tests: Iterable[TestedPoint]) -> None:
         """Replace the points that items test. `known_items` are all items whose points were read."""
-        items: list[int] = []
-        points: list[int] = []
+        pairs: set[tuple[int, int]] = set()
         names: dict[str, str] = {}
         for item, point, name in tests:
-            items.append(self.items.of(item))
-            points.append(self.points.of(point))
+            pairs.add((self.items.of(item), self.points.of(point)))
             names[point] = name
-        with self._changing() as cursor:
-            cursor.execute(self._sql(schema.DELETE_TESTS))
-            cursor.register("portion", {"item": integers(items), "point": integers(points)})
-            cursor.execute(self._sql(schema.INSERT_TESTS))
+        # DuckDB keeps the memory of deleted rows, so the same rows are not written again.
+        if pairs != self._tests:
+            items = [item for item, _ in pairs]
+            points = [point for _, point in pairs]
+            with self._changing() as cursor:
+                cursor.execute(self._sql(schema.DELETE_TESTS))
+                cursor.register("portion", {"item": integers(items), "point": integers(points)})
+                cursor.execute(self._sql(schema.INSERT_TESTS))
+            self._tests = pairs
         self.point_names = names
         self._tested_items = len(known_items)
 
@@ -217,13 +224,16 @@ class Reading:
         self.point_names = columns.point_names
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query of schema.py."""
         with _errors():
             return self._cursor.execute(sql).fetchall()
 
     def student(self, number: int) -> str:
+        """Return the id of a student."""
         return self._columns.students.ids[number]
 
     def point(self, number: int) -> str:
+        """Return the id of a point."""
         return self._columns.points.ids[number]
 
     def close(self) -> None:
@@ -231,10 +241,12 @@ class Reading:
 
 
 def integers(values: Any) -> Any:
+    """Return a column of integers."""
     return np.array(values, dtype=np.int32)
 
 
 def texts(values: Sequence[str]) -> Any:
+    """Return a column of texts."""
     return np.array(values, dtype=object)
 
 

@@ -71,7 +71,7 @@ def refresh(
 ) -> bool:
     """Bring the tables up to date after these changes, or return False if they have to be read again.
 
-    Raises what `Graph.read` raises. Then the tables are as they were.
+    Raises what `Graph.read` raises. Then the same changes have to be given again. To apply them twice does no harm.
     """
     if not changes:
         return True
@@ -93,6 +93,10 @@ def refresh(
         # the words of the changes do not tell who lost something, but a student who did has another word than before.
         word_of = dict(zip(found["students"], found["words"], strict=True))
         leaving = {who for who, word in columns.held.items() if word_of[who] != word}
+        # DuckDB keeps the memory of deleted rows. So the tables are made again after an erasure, also if a new person
+        # has the id by now.
+        if leaving and "people" in kinds:
+            return False
         rows = []
         if words:
             rows = graph.read("attempts_of_words", words=words, course=course)

@@ -23,8 +23,10 @@ MOST_BYTES = 192 * 1_024 * 1_024  # of the columns of all courses
 MEMORY_LIMIT = "384MiB"
 # A course is dropped when no question was about it for this long. Then nothing of an erased person is left of it.
 KEPT_SECONDS = 600.0
-# A question waits this long for another one that brings the columns of the same course up to date.
+# A question waits this long for another one that brings the columns of the same course up to date. This number of
+# questions may wait at once, since each one holds a thread.
 LONGEST_WAIT_SECONDS = 5.0
+MOST_WAITING = 8
 RETRY_SECONDS = 2.0
 # One question uses one core.
 CONFIGURATION = {
@@ -78,6 +80,7 @@ class ColumnStore:
         self._clock = clock
         self._courses: OrderedDict[str, _Kept] = OrderedDict()  # the one that was used last is last
         self._questions = 0  # the number of questions that are running
+        self._waiting = threading.BoundedSemaphore(MOST_WAITING)
         self._schemas = count()
         self._lock = threading.Lock()
         configuration: Any = {**CONFIGURATION, "memory_limit": memory_limit}
@@ -123,12 +126,13 @@ class ColumnStore:
                     del self._courses[course]
 
     def _open(self, kept: _Kept, course: str, read: Read) -> Reading:
-        if not kept.lock.acquire(timeout=LONGEST_WAIT_SECONDS):
+        if not self._has_lock(kept):
             raise _busy("Another question is reading the records of this course now")
         try:
             columns = self._refreshed(kept, course)
             # A question that fails before this line keeps no erased person longer in the memory.
             kept.used_at = self._clock()
+            self._make_room(course, columns)
             load(
                 columns,
                 self._graph,
@@ -140,11 +144,24 @@ class ColumnStore:
         finally:
             kept.lock.release()
 
+    def _has_lock(self, kept: _Kept) -> bool:
+        """Take the lock of a course, and return whether it was free soon enough."""
+        if kept.lock.acquire(blocking=False):
+            return True
+        if not self._waiting.acquire(blocking=False):
+            return False
+        try:
+            return kept.lock.acquire(timeout=LONGEST_WAIT_SECONDS)
+        finally:
+            self._waiting.release()
+
     def _refreshed(self, kept: _Kept, course: str) -> CourseColumns:
         since = self._since(kept.position)
         columns = kept.columns
         if columns is not None and since.is_known:
             is_refreshed = refresh(columns, self._graph, course, since.changes)
+            # New tables are smaller, since DuckDB keeps the memory of deleted attempts.
+            is_refreshed = is_refreshed and columns.bytes <= self._most_bytes
         else:
             is_refreshed = False
         if columns is None or not is_refreshed:
@@ -156,23 +173,29 @@ class ColumnStore:
     def _make_room(self, used_course: str, used: CourseColumns) -> None:
         """Drop courses, the one first that was not used for longest, until the others are within the bound.
 
-        Raises TooLarge if the columns of the used course alone are too large. They are dropped, too.
+        A course that another question is reading from the graph is not dropped, so that its question can go on later.
+
+        Raises TooLarge if the columns of the used course alone are too large, and then drops them, too. Raises Busy
+        if courses that are not dropped need the room.
         """
         with self._lock:
             if used.bytes > self._most_bytes:
                 self._courses.pop(used_course, None)
                 raise _too_large()
             total_bytes = used.bytes
-            others: dict[str, int] = {}
+            may_go: dict[str, int] = {}
             for course, kept in self._courses.items():
                 if course != used_course and kept.columns is not None:
-                    others[course] = kept.columns.bytes
                     total_bytes += kept.columns.bytes
-            for course, course_bytes in others.items():
+                    if not kept.lock.locked():
+                        may_go[course] = kept.columns.bytes
+            for course, course_bytes in may_go.items():
                 if total_bytes <= self._most_bytes:
                     break
                 total_bytes -= course_bytes
                 del self._courses[course]
+            if total_bytes > self._most_bytes:
+                raise _busy("Other questions need the memory for records now")
 
     def _no_memory(self, used_course: str) -> Problem:
         """Drop all other courses, and return the error for a question for which DuckDB had no memory.
@@ -183,7 +206,8 @@ class ColumnStore:
             others = [course for course in self._courses if course != used_course]
             is_alone = not others and self._questions == 1
             for course in others:
-                del self._courses[course]
+                if not self._courses[course].lock.locked():
+                    del self._courses[course]
             if is_alone:
                 self._courses.pop(used_course, None)
                 return _too_large()

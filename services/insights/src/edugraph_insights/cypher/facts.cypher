@@ -11,14 +11,17 @@ RETURN s.id AS student, ['item', 'title', 'record', 'at', 'number', 'outcome', '
 
 // name: attempts_columns
 // Returns the attempts of these students in a course, without those that have no outcome: for each student a list for each
-// column. A moment is in microseconds.
+// column. A moment is in microseconds. If another transaction deletes a node meanwhile, its properties are null, and the
+// attempt is left out.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:TRIED]->(a:Attempt)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND a.outcome IS NOT NULL
 MATCH (a)-[:OF_ITEM]->(i:Item)
-RETURN s.id AS student, collect(i.id) AS item, collect(a.id) AS record,
-  collect(a.timestamp.epochSeconds * 1000000 + a.timestamp.microsecond) AS moment,
-  collect(coalesce(a.attempt_number, 0)) AS number, collect(a.outcome) AS outcome
+WITH id AS student, i.id AS item, a.id AS record, a.timestamp AS at, coalesce(a.attempt_number, 0) AS number,
+  a.outcome AS outcome
+WHERE item IS NOT NULL AND record IS NOT NULL AND at IS NOT NULL AND outcome IS NOT NULL
+RETURN student, collect(item) AS item, collect(record) AS record,
+  collect(at.epochSeconds * 1000000 + at.microsecond) AS moment, collect(number) AS number, collect(outcome) AS outcome
 
 // name: attempts_of_words
 // Returns the attempts that transactions with these words wrote last, in the form of `attempts_columns`. The outcome is -1
@@ -27,18 +30,20 @@ MATCH (a:Attempt) USING INDEX SEEK a:Attempt(written) WHERE a.written IN $words
 MATCH (s:Student)-[:TRIED]->(a)
 MATCH (a)-[:OF_ITEM]->(i:Item)
 OPTIONAL MATCH (a)-[:IN_COURSE]->(c) WHERE c.id = $course
-RETURN s.id AS student, collect(i.id) AS item, collect(a.id) AS record,
-  collect(a.timestamp.epochSeconds * 1000000 + a.timestamp.microsecond) AS moment,
-  collect(coalesce(a.attempt_number, 0)) AS number,
-  collect(CASE WHEN c IS NULL THEN -1 ELSE coalesce(a.outcome, -1) END) AS outcome
+WITH s.id AS student, i.id AS item, a.id AS record, a.timestamp AS at, coalesce(a.attempt_number, 0) AS number,
+  CASE WHEN c IS NULL THEN -1 ELSE coalesce(a.outcome, -1) END AS outcome
+WHERE student IS NOT NULL AND item IS NOT NULL AND record IS NOT NULL AND at IS NOT NULL
+RETURN student, collect(item) AS item, collect(record) AS record,
+  collect(at.epochSeconds * 1000000 + at.microsecond) AS moment, collect(number) AS number, collect(outcome) AS outcome
 
 // name: students_of_columns
 // Returns those of these students who are in the graph: a list of their ids, of their words as `changed`, and of the numbers
 // of their attempts in all courses. A student from whom nothing was ever taken has the word ''.
 UNWIND $students AS id
 MATCH (s:Student {id: id})
-WITH s, COUNT { (s)-[:TRIED]->() } AS attempts
-RETURN collect(s.id) AS students, collect(coalesce(s.changed, '')) AS words, collect(attempts) AS attempts
+WITH s.id AS student, coalesce(s.changed, '') AS word, COUNT { (s)-[:TRIED]->() } AS attempts
+WHERE student IS NOT NULL
+RETURN collect(student) AS students, collect(word) AS words, collect(attempts) AS attempts
 
 // name: level_students
 // Returns students of a course by a course record. The order of their ids, read backwards, mixes older and
