@@ -353,6 +353,24 @@ def test_a_loss_between_the_words_and_the_attempts_is_found_by_the_next_refresh(
     assert read(store) == ["r2"]
 
 
+def test_a_record_that_moves_between_two_portions_counts_once() -> None:
+    """Out: delete the records in `CourseColumns.add`."""
+    graph = OwnGraph([tried("r1", hours=3), tried("r2", hours=1)])
+    graph.numbers["a"] = ATTEMPTS_IN_PORTION  # so that b is in a portion of its own
+    whole = graph.attempts_columns
+
+    def then_moved(students: Sequence[str], course: str) -> list[dict[str, Any]]:
+        rows = whole(students, course)
+        if "a" in students:
+            graph.change([tried("r1", "b")], is_told=False)
+        return rows
+
+    graph.attempts_columns = then_moved  # type: ignore[method-assign]
+    store = store_of(graph)
+    totals = expected(OwnGraph([tried("r1", "b"), tried("r2")]), "C", STUDENTS, BEGINNING)
+    assert found(store, "C", STUDENTS, BEGINNING) == (totals, 0)
+
+
 def test_a_change_of_all_courses_is_a_change_of_each_one() -> None:
     """Out: ALL_COURSES in `refresh`. A change of very many courses does not name them."""
     graph = OwnGraph([tried("r1")])

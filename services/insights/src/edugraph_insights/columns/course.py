@@ -99,7 +99,10 @@ class CourseColumns:
         `words` maps the students to the word that they had as `changed` before their attempts were read, or "".
         """
         with self._changing() as cursor:
+            # A record that moved to one of these students during the load is in the tables under the former one.
+            moved = self._delete_records(cursor, rows)
             self._insert(cursor, rows)
+        self._deleted += moved
         for student in words:
             # A student without attempts gets a number, too, since a refresh looks up the students who have one.
             self.students.of(student)
@@ -118,12 +121,10 @@ class CourseColumns:
             [(deleted,)] = cursor.execute(self._sql(schema.DELETE_OF_STUDENTS)).fetchall()
             cursor.unregister("leaving")
 
-            cursor.register("leaving", {"record": texts(_joined(rows, "record"))})
-            pairs = cursor.execute(self._sql(schema.DELETE_RECORDS)).fetchall()
-            self._mark_first(cursor, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+            replaced = self._delete_records(cursor, rows)
             self._insert(cursor, [row for row in rows if row["student"] in staying])
         self.held = staying
-        self._deleted += deleted + len(pairs)
+        self._deleted += deleted + replaced
 
     def has_new_items(self) -> bool:
         """Return whether attempts were added at items whose tested points were not read yet."""
@@ -179,6 +180,13 @@ class CourseColumns:
                 cursor.commit()
         finally:
             cursor.close()
+
+    def _delete_records(self, cursor: duckdb.DuckDBPyConnection, rows: Sequence[Row]) -> int:
+        """Delete the attempts with the ids of these rows. Return how many there were."""
+        cursor.register("leaving", {"record": texts(_joined(rows, "record"))})
+        pairs = cursor.execute(self._sql(schema.DELETE_RECORDS)).fetchall()
+        self._mark_first(cursor, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+        return len(pairs)
 
     def _insert(self, cursor: duckdb.DuckDBPyConnection, rows: Sequence[Row]) -> None:
         outcomes = integers(_joined(rows, "outcome"))
