@@ -355,7 +355,7 @@ def test_a_loss_between_the_words_and_the_attempts_is_found_by_the_next_refresh(
 
 def test_a_record_that_moves_between_two_portions_counts_once() -> None:
     """Out: delete the records in `CourseColumns.add`."""
-    graph = OwnGraph([tried("r1", hours=3), tried("r2", hours=1)])
+    graph = OwnGraph([tried("r1"), tried("r2", item="j")])
     graph.numbers["a"] = ATTEMPTS_IN_PORTION  # so that b is in a portion of its own
     whole = graph.attempts_columns
 
@@ -367,7 +367,8 @@ def test_a_record_that_moves_between_two_portions_counts_once() -> None:
 
     graph.attempts_columns = then_moved  # type: ignore[method-assign]
     store = store_of(graph)
-    totals = expected(OwnGraph([tried("r1", "b"), tried("r2")]), "C", STUDENTS, BEGINNING)
+    moved = OwnGraph([tried("r1", "b"), tried("r2", item="j")])
+    totals = expected(moved, "C", STUDENTS, BEGINNING)
     assert found(store, "C", STUDENTS, BEGINNING) == (totals, 0)
 
 
