@@ -10,6 +10,7 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
+import pytest
 from hostile_rows import EVENTS, STATEMENTS, as_text, nearly, places, value
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -37,6 +38,28 @@ def record_of(text: str) -> tuple[dict[str, Any], Record] | None:
         assert statement["object"]["objectType"] == "StatementRef"
         return None
     return (statement, found) if isinstance(found, Record) else None
+
+
+INVISIBLE = "\u00ad"
+WITH_INVISIBLE_PARTS = [
+    {"homePage": INVISIBLE, "name": "u7"},
+    {"homePage": " ", "name": "u7"},
+    {"homePage": "https://other.example", "name": INVISIBLE},
+    {"homePage": INVISIBLE, "name": INVISIBLE},
+]
+
+
+@pytest.mark.parametrize("account", WITH_INVISIBLE_PARTS)
+def test_an_account_with_invisible_parts_is_the_same_for_a_record_and_an_erasure(
+    account: dict[str, str],
+) -> None:
+    """Out: `normal_id` in `Agent.id` or in `Platforms.account_id`."""
+    agent = {"account": account, "mbox": "mailto:mei@school.example"}
+    statement = {**STATEMENTS[0], "actor": agent}
+    made = record_of(json.dumps(statement))
+    assert made is not None
+    students = students_of_record(made[1].to_json()["data"])
+    assert set(students) == people_of_statement(statement, OWN).ids
 
 
 @given(nearly(STATEMENTS))

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from edugraph_common.contracts.record_fields import normal_id
 from edugraph_common.contracts.records import escaped
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -49,12 +50,13 @@ class Platforms:
 
     def account_id(self, platform: str | None, name: str) -> str:
         """Return the id of a person, or of a course in a log, that a platform calls `name`."""
-        if not platform:
+        address = normal_id(platform or "")
+        if not address:
             return name
-        prefix = self.prefixes.get(platform_key(platform))
+        prefix = self.prefixes.get(platform_key(address))
         # An address has no bar, so the end of the address is unambiguous.
         if prefix is None:
-            return f"{platform.strip()}|{name}"
+            return f"{address}|{name}"
         return prefix + name
 
     def envelope(self, reading: int, event: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from edugraph_common.contracts.record_fields import MOST_POINTS
+from edugraph_common.contracts.record_fields import MOST_POINTS, normal_id
 from edugraph_common.contracts.records import InvalidRecord, escaped, iso, shorten
 from edugraph_common.sources.platforms import Platforms
 
@@ -70,12 +70,12 @@ class Agent(_Part):
     def id(self, platforms: Platforms) -> str | None:
         """Return the id of the agent, or None. A mail address and an OpenID are the same on all platforms."""
         account = self.account
-        if account and account.name:
-            account_id = platforms.account_id(account.home_page, account.name)
-            if account_id:
-                return account_id
-        mail = (self.mbox or "").removeprefix("mailto:")
-        return mail or self.mbox_sha1sum or self.openid
+        # `people_of_statement` ignores ids of invisible characters alone, too.
+        name = normal_id(account.name) if account else ""
+        if account and name:
+            return platforms.account_id(account.home_page, name)
+        mail = normal_id(self.mbox or "").removeprefix("mailto:")
+        return mail or normal_id(self.mbox_sha1sum or "") or normal_id(self.openid or "") or None
 
 
 class Definition(_Part):
