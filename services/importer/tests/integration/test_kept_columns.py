@@ -259,6 +259,7 @@ def test_columns_follow_a_batch_of_very_many_courses(
         client.delete(STREAM)
 
 
+@pytest.mark.timeout(900)  # a minute and a half on a quiet machine, and six beside other programs
 @SLOW_EXAMPLES
 @given(data=st.data())
 def test_kept_columns_equal_new_ones_after_each_change(
