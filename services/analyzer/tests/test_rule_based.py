@@ -281,6 +281,8 @@ def test_prerequisites_are_those_that_a_sentence_states(text: str, pairs: list) 
         "A slope is a ratio that we know, if the coordinate plane is flat.",
         "A slope is a ratio that is not constant.",
         "Is it right that a slope is a ratio that we know?",
+        "True or false?\nA slope is a ratio that we know.",
+        "Which of these is right? A ratio is old. A slope is a ratio that we know.",
         # clauses, and points that nobody has
         "Slope is based on ratios that we know.",
         "Which form of slope is based on ratios?",

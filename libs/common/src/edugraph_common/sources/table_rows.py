@@ -332,6 +332,8 @@ def _place(sheet: str | None, number: int) -> dict[str, Any]:
 
 
 _PERCENT = 100.0
+# A mark with extra points is hardly more than this share. Such marks are set aside, but the number may mean one.
+_LARGEST_SHARE = 2
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
 
 
@@ -491,14 +493,14 @@ class TableSource:
     def _mark(self, cell: Cell, points: float) -> Decimal:
         """Return the mark in a cell. A sign before three digits may stand before decimals or between thousands.
 
-        Raises ValueError if more than one reading is at most `points`, or ArithmeticError.
+        Raises ValueError if more than one reading can be meant, also as a mark with extra points, or ArithmeticError.
         """
         if not isinstance(cell, str):
             return self._number(cell)
         readings = [each.value for each in readings_of(cell.strip(), self._decimal)]
         if not readings:
             return self._number(cell)
-        possible = [each for each in readings if abs(each) <= points]
+        possible = [each for each in readings if abs(each) <= _LARGEST_SHARE * Decimal(str(points))]
         if len(possible) > 1:
             raise ValueError(f"a number that is not both {possible[0]:f} and {possible[1]:f}")
         return (possible or readings)[0]
@@ -530,14 +532,15 @@ class TableSource:
 
 
 def _possible_shares(mark: str, points: str, decimal: str) -> set[Decimal]:
-    """Return the shares of at most 1 that a mark and its points can mean. Raises ArithmeticError for 0 points."""
+    """Return the shares that a mark and its points can mean, up to 2. Raises ArithmeticError for 0 points."""
     shares = set()
     for of_mark, of_points in product(readings_of(mark, decimal), readings_of(points, decimal)):
         # A sign has the same meaning in both numbers.
-        is_consistent = None in {of_mark.decimal, of_points.decimal}
-        if is_consistent or of_mark.decimal == of_points.decimal:
+        has_sign_in_one_only = None in {of_mark.decimal, of_points.decimal}
+        is_consistent = has_sign_in_one_only or of_mark.decimal == of_points.decimal
+        if is_consistent:
             share = of_mark.value / of_points.value
-            if abs(share) <= 1:
+            if abs(share) <= _LARGEST_SHARE:
                 shares.add(share)
     return shares
 

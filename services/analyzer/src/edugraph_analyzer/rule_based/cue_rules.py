@@ -147,6 +147,12 @@ _DEFINITIONS = tuple(
 )
 # 8 of 8 in five books that had no part in the making of the rule.
 _DEFINITION_CONFIDENCE = 0.67
+# The sentences behind a task of this kind may be false.
+_TASK = re.compile(
+    r"\btrue or false\b|\btrue/false\b|\b(?:decide|determine|say|state|judge) (?:whether|if|which)\b|\bwhich of\b",
+    re.IGNORECASE,
+)
+_SENTENCES_OF_TASK = 10
 _RULES_OF_PREREQUISITES = (
     *((cue, _CUE_CONFIDENCE) for cue in _CUES),
     *((definition, _DEFINITION_CONFIDENCE) for definition in _DEFINITIONS),
@@ -189,8 +195,16 @@ def prerequisites_in(text: str, known_points: Sequence[str]) -> list[Stated]:
     if not names:
         return []
     pairs: dict[tuple[str, str], Stated] = {}
+    of_task = 0  # the number of next sentences that may belong to a task
     for sentence in _SENTENCE.findall(text):
+        of_task = max(of_task - 1, 0)
+        if _TASK.search(sentence):
+            of_task = _SENTENCES_OF_TASK
         for stated in _stated_in(sentence, names):
+            is_definition = stated.confidence == _DEFINITION_CONFIDENCE
+            may_be_false = is_definition and of_task > 0
+            if may_be_false:
+                continue
             if _is_sure(sentence, (stated.point, stated.requires)):
                 pairs.setdefault((stated.point, stated.requires), stated)
     return list(pairs.values())
