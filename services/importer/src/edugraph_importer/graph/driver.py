@@ -216,6 +216,7 @@ class Connection:
             "accepted_index",
             "changed_index",
             "course_index",
+            "erased_at_index",
             "owner_index",
             "quoted_index",
             "tombstone_index",

@@ -452,10 +452,10 @@ class Graph:
 
     def last_erasure(self) -> datetime | None:
         """Return when the last erasure began, or None if no person was erased by this or a later release."""
-        for row in self._connection.read(CYPHER["last_erasure"]):
-            if row["at"] is not None:
-                return datetime.fromtimestamp(row["at"], UTC)
-        return None
+        rows = self._connection.read(CYPHER["last_erasure"])
+        if not rows:
+            return None
+        return datetime.fromtimestamp(rows[0]["at"], UTC)
 
     def tombstones_among(self, student_ids: Collection[str]) -> dict[str, str | None]:
         """Return the tombstones of these ids -> the text that they share with others of the same person, if any."""

@@ -81,6 +81,10 @@ CREATE INDEX edugraph_person_owner IF NOT EXISTS FOR (p:PersonId) ON (p.owner)
 // Creates the index that finds the other tombstones of a person.
 CREATE INDEX edugraph_tombstone_person IF NOT EXISTS FOR (t:Tombstone) ON (t.person)
 
+// name: erased_at_index
+// Creates the index that finds the last erasure.
+CREATE INDEX edugraph_tombstone_at IF NOT EXISTS FOR (t:Tombstone) ON (t.at)
+
 // name: quoted_index
 // Creates the index that finds the batches whose report quotes a text. Most reports quote nothing and are not in the
 // index.
