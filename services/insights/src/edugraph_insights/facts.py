@@ -66,9 +66,11 @@ class FirstTries(NamedTuple):
 
     @property
     def wrong(self) -> float:
+        """The share that was wrong."""
         return 1 - self.right
 
     def with_one(self, outcome: int) -> "FirstTries":
+        """Return these attempts and one more. Its outcome is in thousandths."""
         return FirstTries(self.number + 1, self.outcomes + outcome)
 
 
@@ -251,6 +253,7 @@ class TriesInCourse:
 
 
 def numbers_of(tries: Mapping[str, FirstTries]) -> dict[str, int]:
+    """Return the number of first attempts of each student."""
     return {student: each.number for student, each in tries.items()}
 
 

@@ -21,7 +21,7 @@ _LATE = re.compile(
     r"(?<=[\d%])\s*[(\[]?\s*(?:late|verspätet|迟交|补交|逾期|晚交)\s*[)\]]?$", re.IGNORECASE
 )
 _SPACED = re.compile(rf"[+-]?\d{{1,3}}(?:{_SPACES}\d{{3}})+(?:[.,]\d+)?")
-_WITH_POINT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
+WITH_POINT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
 _WITH_COMMA = re.compile(r"[+-]?\d+(?:,\d+)?")
 # "1,250", "1,250.5" and "1,250,000", and the same with the signs of other languages.
 _COMMAS_BETWEEN_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
@@ -74,7 +74,7 @@ def readings_of(number: str, decimal: str) -> list[Reading]:
     if _SPACED.fullmatch(number):
         return [Reading(Decimal(re.sub(_SPACES, "", number).replace(",", ".")), None)]
     found = []
-    if decimal == "." and _WITH_POINT.fullmatch(number):
+    if decimal == "." and WITH_POINT.fullmatch(number):
         found.append(Reading(Decimal(number), "."))
     if decimal == "," and _WITH_COMMA.fullmatch(number):
         found.append(Reading(Decimal(number.replace(",", ".")), ","))

@@ -11,7 +11,6 @@ this text once, from which each batch is read separately (docs/adr/0041). It has
 """
 
 import hashlib
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,6 +44,7 @@ from edugraph_common.sources.mapping import (
 from edugraph_common.sources.marks import (
     FRACTION,
     PERCENT_SIGNS,
+    WITH_POINT,
     is_late,
     readings_of,
     without_unit,
@@ -334,7 +334,6 @@ def _place(sheet: str | None, number: int) -> dict[str, Any]:
 _PERCENT = 100.0
 # A mark with extra points is hardly more than this share. Such marks are set aside, but the number may mean one.
 _LARGEST_SHARE = 2
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
 
 
 class TableSource:
@@ -526,7 +525,7 @@ class TableSource:
             return Decimal("nan")
         text = str(self._score(cell)).strip()
         # Decimal also takes 1_0, 1e1 and nan. These are not marks.
-        if isinstance(cell, str) and not _NUMBER.fullmatch(text):
+        if isinstance(cell, str) and not WITH_POINT.fullmatch(text):
             return Decimal("nan")
         return Decimal(text)
 

@@ -153,10 +153,10 @@ _TASK = re.compile(
     re.IGNORECASE,
 )
 _SENTENCES_OF_TASK = 10
-_RULES_OF_PREREQUISITES = (
-    *((cue, _CUE_CONFIDENCE) for cue in _CUES),
-    *((definition, _DEFINITION_CONFIDENCE) for definition in _DEFINITIONS),
-)
+# Patterns with the confidence of what they find.
+_Rules = tuple[tuple[re.Pattern[str], float], ...]
+_CUE_RULES: _Rules = tuple((cue, _CUE_CONFIDENCE) for cue in _CUES)
+_DEFINITION_RULES: _Rules = tuple((each, _DEFINITION_CONFIDENCE) for each in _DEFINITIONS)
 # A sentence may go on in the next line, and ends at a blank one.
 _SENTENCE = re.compile(r"(?:[^。！？!?；;.\n]|\n(?![^\S\n]*\n))+[。！？!?；;.]?")
 _BETWEEN = re.compile(r"\s*(?:和|与|以及|及|、|，|,|\band\b)\s*")
@@ -200,21 +200,20 @@ def prerequisites_in(text: str, known_points: Sequence[str]) -> list[Stated]:
         of_task = max(of_task - 1, 0)
         if _TASK.search(sentence):
             of_task = _SENTENCES_OF_TASK
-        for stated in _stated_in(sentence, names):
-            is_definition = stated.confidence == _DEFINITION_CONFIDENCE
-            may_be_false = is_definition and of_task > 0
-            if may_be_false:
-                continue
+        rules = _CUE_RULES
+        if not of_task:
+            rules = _CUE_RULES + _DEFINITION_RULES
+        for stated in _stated_in(sentence, names, rules):
             if _is_sure(sentence, (stated.point, stated.requires)):
                 pairs.setdefault((stated.point, stated.requires), stated)
     return list(pairs.values())
 
 
-def _stated_in(sentence: str, names: Mapping[str, str]) -> list[Stated]:
+def _stated_in(sentence: str, names: Mapping[str, str], rules: _Rules) -> list[Stated]:
     """Return the prerequisites that the lines of a sentence state. A line may be a title above the sentence."""
     found = []
     for line in sentence.splitlines():
-        for rule, confidence in _RULES_OF_PREREQUISITES:
+        for rule, confidence in rules:
             for match in rule.finditer(line):
                 words = match[0].strip()
                 for point, requires in _named_in(match, names):
