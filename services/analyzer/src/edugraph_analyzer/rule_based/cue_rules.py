@@ -153,7 +153,7 @@ _TASK = re.compile(
     re.IGNORECASE,
 )
 _SENTENCES_OF_TASK = 10
-# Patterns with the confidence of what they find.
+# Each pattern comes with the confidence of a prerequisite that it finds.
 _Rules = tuple[tuple[re.Pattern[str], float], ...]
 _CUE_RULES: _Rules = tuple((cue, _CUE_CONFIDENCE) for cue in _CUES)
 _DEFINITION_RULES: _Rules = tuple((each, _DEFINITION_CONFIDENCE) for each in _DEFINITIONS)
@@ -224,7 +224,7 @@ def _stated_in(sentence: str, names: Mapping[str, str], rules: _Rules) -> list[S
 def _named_in(match: re.Match[str], names: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return the pairs of names that a cue has found.
 
-    Of several things that are required, those after the first one without a known name may be part of a clause.
+    A sentence may require several things. Those after the first one without a known name may be part of a clause.
     """
     point = names.get(_comparable(match["point"]))
     if point is None:
