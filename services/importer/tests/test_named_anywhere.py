@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, cast
 from urllib.parse import quote
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -22,8 +23,10 @@ from edugraph_common.contracts.messages import ImportBatch
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import patterns_of
 from edugraph_common.runtime.messaging.dead_letters import Rewritten
+from edugraph_common.runtime.shared_state.job_store import LETTERS_TO_CLEAN
 from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_importer.erasure import Erasure
+from edugraph_importer.erasure.waiting import has_waited, letter_without_wrong_rows
 from edugraph_importer.graph import Cause
 from edugraph_importer.graph.persons import SettledPersons
 from edugraph_importer.graph.removal import Known
@@ -152,6 +155,12 @@ class Texts:
 
     def clean_later(self, job_id: str) -> None:
         self.to_clean.add(job_id)
+
+    def cleaned(self, _job_id: str, _marks: Any) -> None: ...
+
+    @staticmethod
+    def erased_test() -> Callable[[str], bool]:
+        return lambda _hash: False
 
     @staticmethod
     def is_open(_job_id: str) -> bool:
@@ -324,10 +333,10 @@ def test_a_batch_that_waits_on_the_broker_meanwhile_keeps_nothing(
 ) -> None:
     """No eraser reaches a message that waits, and a tombstone knows no name and no id within a text.
 
-    Out: `_waited_during_an_erasure`, or `accepted_at` in it, so that each later batch loses its values.
+    Out: `has_waited` in `cleared`, or `accepted_at` in it, so that each later batch loses its values.
     """
     text = "".join(words)
-    accepted = ERASED_AT.timestamp() + (-1 if waited else 1)
+    accepted = ERASED_AT.timestamp() + (-1 if waited else 61)
     rejects = []
     for row in rows_of_a_batch(text):
         raw = row if isinstance(row, str) else json.dumps(row)
@@ -353,3 +362,65 @@ def test_a_batch_that_waits_on_the_broker_meanwhile_keeps_nothing(
         # Rows that come after the erasure are compared by their ids alone. The rows with an id are the second, the fifth
         # and the sixth one.
         assert named_by_an_id <= {1, 4, 5}
+
+
+RIGHT_ROW = {
+    "type": "course_content",
+    "timestamp": "2026-01-01T00:00:00Z",
+    "record_id": "c1",
+    "data": {"course_id": "ALG", "content": "A half."},
+}
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@given(words=words_with_neighbours(), live=st.booleans())
+@example(words=("昨天", "Quillon Zephyr", "打了我"), live=True)
+def test_a_dead_letter_of_a_batch_that_waited_keeps_no_wrong_row(
+    words: tuple[str, str, str], live: bool
+) -> None:
+    """The letter is stored after the erasure, when only tombstones are left. Out: `letter_without_wrong_rows`."""
+    text = "".join(words)
+    wrong = [row for row in rows_of_a_batch(text) if isinstance(row, dict)]
+    rows = [RIGHT_ROW, *wrong, RIGHT_ROW]
+    accepted = ERASED_AT.timestamp() - 1
+    message: dict[str, Any] = {"job_id": "j", "batch": 0, "records": rows, "accepted_at": accepted}
+    if live:
+        message = {"job_id": "j", "parts": [{"acceptance": 1, "records": rows}]}
+        message["accepted_at"] = accepted
+    job = {"job_id": "j", "records": rows, "accepted_at": accepted}
+    chord = {"task": "aggregate", "args": [{"job": job, "batches": 1, "window_end": 1}]}
+    stores = Texts(letter=json.dumps([[message], {}, {"chord": chord}]).encode())
+    with TemporaryDirectory() as folder:
+        erasure_of(stores, folder).clean(LETTERS_TO_CLEAN)
+
+    left = json.loads(stores.letter)
+    holder = left[0][0]["parts"][0] if live else left[0][0]
+    only_right_rows = [RIGHT_ROW, *[{}] * len(wrong), RIGHT_ROW]
+    assert holder["records"] == only_right_rows
+    assert left[2]["chord"]["args"][0]["job"]["records"] == only_right_rows
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"accepted_at": ERASED_AT.timestamp() + 61, "records": [{"type": "Quillon Zephyr"}]},
+        {"accepted_at": 1, "kind": "error", "records": [{"type": "Quillon Zephyr"}]},
+        {"accepted_at": 1, "records": [RIGHT_ROW, {}]},
+        {"accepted_at": "x", "records": "x"},
+    ],
+    ids=["accepted after the erasure", "records to be read", "nothing wrong", "no message"],
+)
+def test_other_dead_letters_stay_as_they_are(message: dict[str, Any]) -> None:
+    """Out: `accepted_at` or `is_analysis` in `_empty_wrong_rows`."""
+    body = json.dumps([[message], {}, {}]).encode()
+    assert letter_without_wrong_rows(body, ERASED_AT) == body
+
+
+@pytest.mark.parametrize(("seconds_ahead", "waited"), [(0, True), (59, True), (61, False)])
+def test_the_clocks_of_gateway_and_importer_may_differ_by_a_minute(
+    seconds_ahead: int, waited: bool
+) -> None:
+    """The job was accepted before the erasure, by a gateway whose clock is ahead. Out: `CLOCK_MARGIN`."""
+    assert has_waited(ERASED_AT.timestamp() + seconds_ahead, ERASED_AT) is waited
+    assert has_waited(None, ERASED_AT)
+    assert not has_waited(0, None)

@@ -38,6 +38,7 @@ from edugraph_common.runtime.shared_state.saved_views import SavedView
 from edugraph_common.sources import ReadPlan, Source, load_read_plan, students_of_record
 from edugraph_common.sources.person import ErasedPeople, Person, Scrubbed, Who
 from edugraph_importer.erasure.files import erase_from_blobs, erase_from_fits
+from edugraph_importer.erasure.waiting import has_waited, letter_without_wrong_rows
 from edugraph_importer.graph import NOBODY, Cause, Graph
 
 MAX_SHOWN = 100
@@ -312,8 +313,13 @@ class Erasure:
         # The note is deleted first: a letter that is stored from now on is noted again. If this process dies, the
         # message of this task is delivered again.
         self.jobs.cleaned(LETTERS_TO_CLEAN, ())
-        who = ErasedPeople(self.graph.erased_test())
-        rewritten = self.rewrite_letters(_letter_without(who), dry_run=False, go_on=go_on)
+        without_erased = _letter_without(ErasedPeople(self.graph.erased_test()))
+        last_erasure = self.graph.last_erasure()
+
+        def change(body: bytes) -> bytes:
+            return letter_without_wrong_rows(without_erased(body), last_erasure)
+
+        rewritten = self.rewrite_letters(change, dry_run=False, go_on=go_on)
         return {"removed": {"dead_letters": {"letters": rewritten.changed}}}
 
     def cleared(self, message: ImportBatch, rejects: Sequence[Reject]) -> tuple[Reject, ...]:
@@ -332,7 +338,7 @@ class Erasure:
         source = plan.source
         named = [_students(source, reject) for reject in rejects]
         erased = self.graph.erased_among(frozenset[str]().union(*named))
-        waited = self._waited_during_an_erasure(message)
+        waited = has_waited(message.accepted_at, self.graph.last_erasure())
         if not erased and not waited:
             return tuple(rejects)
         self.jobs.clean_later(message.job_id)
@@ -343,13 +349,6 @@ class Erasure:
             else:
                 cleared.append(reject.model_copy(update={"found": "", "raw": None}))
         return tuple(cleared)
-
-    def _waited_during_an_erasure(self, message: ImportBatch) -> bool:
-        """Return whether somebody was erased since the job of a batch was accepted."""
-        last = self.graph.last_erasure()
-        if last is None:
-            return False
-        return message.accepted_at is None or message.accepted_at <= last.timestamp()
 
     def note_refused(self, message: Findings) -> None:
         """Note the job for cleaning if a person in its findings was erased while the analysis ran."""
