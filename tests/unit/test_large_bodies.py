@@ -1,7 +1,9 @@
 """Nobody can make a service read a large body that it does not need. What a service reads is counted at its edge."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import cycle, islice, product
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -9,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from structlog.testing import capture_logs
 
+from edugraph_common.contracts.permissions import ROLES, SCOPES
 from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_gateway.app import make_application as gateway_application
 from edugraph_gateway.gateway import open_gateway
@@ -144,6 +147,52 @@ def test_with_a_key_insights_reads_no_more_than_it_needs(
         )
         assert status == 413
         assert taken_bytes <= (0 if declared else MOST_BODY_BYTES + CHUNK_BYTES)
+
+
+# Operations of the gateway that take a file, records or a list of things. Their bounds are settings.
+WITH_MUCH = (
+    "/v1/imports",
+    "/v1/analyses/",
+    "/v1/reviews",
+    "/v1/sources/name/test",
+    "/v1/sources/name/records",
+    "/v1/sources/name/cursor",
+    "/xapi",
+)
+WITH_LITTLE = {("POST", "/v1/actions"), ("POST", "/v1/sources"), ("PUT", "/v1/sources/name")}
+
+
+@pytest.mark.loopback("a Redis that is not there")
+def test_with_a_key_the_gateway_reads_no_more_than_64_kib_where_no_file_is_expected() -> None:
+    """Out: SMALL_BODY_BYTES in a route, or the count of chunks in `_chunks`."""
+
+    async def admit(*_: Any) -> Caller:
+        return Caller("key", SCOPES, ROLES, "T01")
+
+    opened: Any = open_gateway(
+        GatewaySettings.model_validate(
+            {**NOWHERE, "broker_url": "amqp://127.0.0.1:1", "blob_url": "/tmp"}
+        )
+    )
+    intake = replace(
+        opened.intake,
+        backpressure=SimpleNamespace(check=lambda *_: None),
+        acceptance_numbers=SimpleNamespace(take=lambda: 1),
+    )
+    app = gateway_application(
+        replace(opened, intake=intake, admission=SimpleNamespace(admit=admit))
+    )
+    headers = {"Content-Type": "application/json"}
+    too_large = set()
+    for path in addresses(app):
+        if path.startswith(WITH_MUCH):
+            continue
+        for method in CHANGES:
+            status, taken_bytes = sent(app, method, path, headers)
+            assert taken_bytes <= MOST_BODY_BYTES + CHUNK_BYTES, (method, path, taken_bytes)
+            if status == 413:
+                too_large.add((method, path))
+    assert too_large == WITH_LITTLE
 
 
 @pytest.mark.parametrize("body_bytes", [0, CHUNK_BYTES])

@@ -11,6 +11,8 @@ from fastapi import Request
 from edugraph_common.runtime.service.problems import Problem
 
 PIECE_BYTES = 1 << 20
+# A body that states one thing, such as the settings of a source, and holds neither records nor a list.
+SMALL_BODY_BYTES = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,15 @@ async def pieces(
         yield bytes(held)
 
 
-async def json_body(request: Request, limits: BodyLimits) -> bytes:
-    """Raises Problem: 415 for another content type or a compressed body, 413 and 408 as `pieces` does."""
+async def json_body(request: Request, limits: BodyLimits, max_bytes: int | None = None) -> bytes:
+    """Return the whole body, as `body_of` does.
+
+    Raises Problem: 415 for another content type or a compressed body, 413 and 408 as `pieces` does.
+    """
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type != "application/json" or "content-encoding" in request.headers:
         raise Problem(415, "content-type", "Send application/json with records, not packed.")
-    return await body_of(request, limits)
+    return await body_of(request, limits, max_bytes)
 
 
 async def body_of(request: Request, limits: BodyLimits, max_bytes: int | None = None) -> bytes:

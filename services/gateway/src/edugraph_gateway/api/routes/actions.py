@@ -28,7 +28,7 @@ from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import invalid, problem_responses
 from edugraph_gateway.submission.idempotency import Done, IdempotencyKey, idempotent_run, key_name
 from edugraph_gateway.submission.intake import Intake
-from edugraph_gateway.submission.request_body import json_body
+from edugraph_gateway.submission.request_body import SMALL_BODY_BYTES, json_body
 from edugraph_gateway.submission.rights import requested_by
 
 router = APIRouter(tags=["actions"])
@@ -71,7 +71,7 @@ async def write_action(
     intake.backpressure.check(QUEUE)
     submitter = intake.submitter
     acceptance = await intake.next_acceptance_number()
-    body = await json_body(request, intake.limits)
+    body = await json_body(request, intake.limits, SMALL_BODY_BYTES)
     try:
         action = ActionRequest.model_validate_json(body)
     except ValidationError as error:

@@ -43,7 +43,7 @@ from edugraph_gateway.problems import (
     not_found_for,
     problem_responses,
 )
-from edugraph_gateway.submission.request_body import json_body
+from edugraph_gateway.submission.request_body import SMALL_BODY_BYTES, json_body
 
 router = APIRouter(tags=["sources"])
 # The ids of callers who sign in, or who send a token of the issuer, begin with this.
@@ -78,7 +78,7 @@ async def create_source(
     now: ClockDep,
 ) -> DataSource:
     """Create a source. Its name cannot be changed later."""
-    body = await json_body(request, intake.limits)
+    body = await json_body(request, intake.limits, SMALL_BODY_BYTES)
 
     def create() -> DataSource:
         wanted = _parsed(NewSource, body)
@@ -111,7 +111,7 @@ async def change_source(
 
     The kind of a source with an accepted import stays.
     """
-    body = await json_body(request, intake.limits)
+    body = await json_body(request, intake.limits, SMALL_BODY_BYTES)
 
     def change() -> DataSource:
         wanted = _parsed(SourceSettings, body)
