@@ -13,15 +13,25 @@ from edugraph_cli.main import app
 from edugraph_common.contracts.permissions import ROLES, SCOPES
 
 ROOT = Path(__file__).resolve().parents[2]
+# The changes of releases and these decisions name commands that were removed.
+OF_REMOVED_COMMANDS = {
+    "CHANGELOG.md",
+    "renames.md",
+    "0053-mastery-is-judged-by-a-made-up-school.md",
+    "0113-mastery-is-a-bayesian-estimate.md",
+}
 PAGES = sorted(
     page
     for page in (
         *ROOT.glob("*.md"),
-        *ROOT.glob("docs/*.md"),
-        *ROOT.glob("research/*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("research/**/*.md"),
+        *ROOT.glob("deploy/**/*.md"),
+        *ROOT.glob("examples/**/*.md"),
+        *ROOT.glob(".github/**/*.md"),
         ROOT / "deploy" / "k8s" / "templates" / "NOTES.txt",
     )
-    if page.name not in ("CHANGELOG.md", "renames.md")
+    if page.name not in OF_REMOVED_COMMANDS and ".venv" not in page.parts
 )
 COMMAND = typer.main.get_command(app)
 # A word in capitals, or a variable of the shell, stands for a value that the reader fills in.
