@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,3 +91,25 @@ def test_a_reject_that_quotes_the_id_as_its_source_sent_it_goes() -> None:
     for found, left in (("row-7", ""), ("@lms/row-7", ""), ("row-70", "row-70")):
         reject = {"line": 1, "field": "record_id", "expected": "", "found": found, "reason": ""}
         assert json.loads(Scrubbed(who, json.dumps(reject)).text)["found"] == left
+
+
+@pytest.mark.parametrize("begin", ['{"a":', "[", '[{"a":'])
+@pytest.mark.parametrize("levels", [90, 200, 400])
+@pytest.mark.parametrize("known", [True, False])
+def test_what_is_nested_deeply_ends_no_erasure(begin: str, levels: int, known: bool) -> None:
+    """A wrong row is kept as it was sent, for weeks, so it could keep everybody from being erased.
+
+    Out: `levels` in `_changed`, or `is_among` in `_changed_as_a_whole`.
+    """
+    who = Person(frozenset({"S0104"})) if known else ErasedPeople(plain_hash("S0104").__eq__)
+    end = begin[::-1].translate(str.maketrans("[{", "]}", 'a":'))
+    for student, is_theirs in (("S0104", True), ("S01", False)):
+        record = json.dumps({"type": "error_record", "data": {"student_id": student}})
+        row = begin * levels + record + end * levels
+        found = Scrubbed(who, row)
+        assert bool(found.removed) is is_theirs
+        assert ("S0104" in found.text) is False
+        reject = {"line": 1, "field": "x", "expected": "y", "found": "", "reason": "z", "raw": row}
+        rejects = Scrubbed(who, json.dumps([reject]))
+        assert bool(rejects.removed) is is_theirs
+        assert json.loads(rejects.text) == [{**reject, "raw": None if is_theirs else row}]

@@ -24,8 +24,11 @@ from edugraph_common.sources.students import (
     people_of_record,
     plain_hash,
     students_of_record,
+    texts_in,
 )
 
+# Messages, results and reports have far fewer levels. A wrong row may have as many as a decoder of JSON reads.
+_MOST_LEVELS = 100
 SHORTEST_WORD = 3  # characters of an id that is searched in other people's texts, since shorter ids are in too many
 # Only the required fields, since other fields may be left out.
 _REJECT_FIELDS = frozenset(
@@ -139,7 +142,8 @@ class Scrubbed:
     """JSON without the records of a person. `removed` is the number of removed parts, and `taken` their content.
 
     A record becomes {}, so that each row keeps its number. It is rejected later, like the record of an erased
-    student. A finding is removed and counts as failed.
+    student. A finding is removed and counts as failed. A part that is nested more deeply than `_MOST_LEVELS` is
+    removed as a whole if any text in it names the person.
     """
 
     def __init__(self, who: Who, text: str | bytes) -> None:
@@ -153,18 +157,21 @@ class Scrubbed:
                 text if isinstance(text, str) else text.decode(errors="replace"),
             )
             return
-        changed = self._changed(value)
+        changed = self._changed(value, _MOST_LEVELS)
         self.text = json.dumps(changed, ensure_ascii=False)
 
     @property
     def removed(self) -> int:
         return len(self.taken)
 
-    def _changed(self, value: Any) -> Any:
-        if isinstance(value, list):
-            return [self._changed(each) for each in value]
-        if not isinstance(value, dict):
+    def _changed(self, value: Any, levels: int) -> Any:
+        """Return a value without the records of the person. `levels` is how many levels of it are looked at."""
+        if not isinstance(value, list | dict):
             return value
+        if levels == 0:
+            return self._changed_as_a_whole(value)
+        if isinstance(value, list):
+            return [self._changed(each, levels - 1) for each in value]
         if value.keys() >= _REJECT_FIELDS:
             return self._changed_reject(value)
         if (self._is_record(value) and self._is_their_record(value)) or (
@@ -174,7 +181,17 @@ class Scrubbed:
             return {}
         if isinstance(value.get("findings"), list):
             return self._without_findings(value)
-        return {name: self._changed(each) for name, each in value.items()}
+        return {name: self._changed(each, levels - 1) for name, each in value.items()}
+
+    def _changed_as_a_whole(self, value: Any) -> Any:
+        texts = frozenset(texts_in(value))
+        names_person = self._who.is_among({*students_of_record(value), *texts})
+        if not names_person and isinstance(self._who, Person):
+            names_person = any(map(self._who.is_written_in, texts))
+        if not names_person:
+            return value
+        self.taken.append(value)
+        return {}
 
     def _is_their_record(self, value: dict[str, Any]) -> bool:
         """Return whether a record is about the person: by its ids, or by a name whose id is missing."""
