@@ -651,3 +651,71 @@ def test_the_memory_is_bounded(guarded: Gateway) -> None:
     client.hset(key, "bytes", MOST_BYTES)
     memory.remember("lms", {"a": Recent("c", NOW, "")}, NOW)
     assert memory.find("lms", ["a", "large"], NOW).keys() == {"large"}
+
+
+def event(number: int, student: str = "ann") -> dict[str, Any]:
+    """Return an event of Caliper, whose id comes from its number."""
+    return {
+        "id": f"urn:uuid:00000000-0000-4000-8000-{number:012}",
+        "type": "ViewEvent",
+        "action": "Viewed",
+        "actor": {"id": f"{LMS}/users/{student}", "type": "Person"},
+        "object": {"id": f"{LMS}/page/1", "type": "Document"},
+        "group": {"id": f"{LMS}/courses/algebra", "type": "CourseOffering"},
+        "eventTime": "2026-09-21T09:00:00Z",
+    }
+
+
+def envelope(*data: Any, **more: Any) -> dict[str, Any]:
+    return {
+        "sensor": f"{LMS}/sensor",
+        "sendTime": "2026-09-21T09:00:01Z",
+        "dataVersion": "http://purl.imsglobal.org/ctx/caliper/v1p2",
+        "data": data,
+        **more,
+    }
+
+
+def test_the_events_of_an_envelope_are_sent_on_once(guarded: Gateway, sender: XapiSender) -> None:
+    """Out: that an entity, or an envelope in the envelope, is left out."""
+    path = f"/v1/sources/{sender.source}/caliper"
+    described = {"id": f"{LMS}/users/ann", "type": "Person"}
+    body = envelope(event(1), described, event(2, "ben"), envelope(event(3)))
+    answer = sender.request("POST", path, json=body)
+    assert answer.status_code == 202, answer.text
+    assert answer.json() == {"accepted": 2, "entities": 2}
+    again = sender.request("POST", path, json=body)
+    assert again.status_code == 202
+    sent = sent_statements(guarded)
+    assert [each["actor"]["account"]["name"] for each in sent] == ["ann", "ben"]
+    assert sent[0]["id"] == "00000000-0000-4000-8000-000000000001"
+    day = sender.live_day()
+    assert (day["accepted"], day["known"]) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        envelope(event(1), dataVersion="http://purl.imsglobal.org/ctx/caliper/v9p9"),
+        envelope(),
+        envelope("text"),
+        envelope(*[event(1)] * 1_001),
+        {"data": [event(1)]},
+        [event(1)],
+    ],
+)
+def test_a_wrong_envelope_is_refused_as_a_whole(
+    guarded: Gateway, sender: XapiSender, wrong: Any
+) -> None:
+    answer = sender.request("POST", f"/v1/sources/{sender.source}/caliper", json=wrong)
+    assert answer.status_code == 422, answer.text
+    assert sent_statements(guarded) == []
+
+
+def test_an_envelope_needs_a_source_of_its_key(guarded: Gateway, sender: XapiSender) -> None:
+    """Out: `use_source` with the name of the path."""
+    other = XapiSender(guarded, "submit")
+    for name in (other.source, "default", "nobody"):
+        answer = sender.request("POST", f"/v1/sources/{name}/caliper", json=envelope(event(1)))
+        assert answer.status_code == 404, (name, answer.text)
+    assert sent_statements(guarded) == []

@@ -36,6 +36,10 @@ ROUTER = (
     DATA / "event-routing-backends/event_routing_backends/processors/xapi/tests/fixtures/expected"
 )
 EVENTS = DATA / "event-routing-backends/event_routing_backends/processors/tests/fixtures/current"
+CALIPER = (
+    DATA
+    / "event-routing-backends/event_routing_backends/processors/caliper/tests/fixtures/expected"
+)
 SOME_OF_THE_ROUTER = DATA / "openedx" / "xapi"
 SOME_EVENTS = DATA / "openedx" / "tracking"
 HOSTS = {"www.example.org": "", "localhost:18000": ""}
@@ -270,6 +274,25 @@ def attempt_in(row: Any) -> tuple[Any, ...] | None:
         return None
     data: Any = row.data
     return data.course_id, data.item_id, data.correct, data.score, data.is_mistake
+
+
+@pytest.mark.parametrize("path", sorted(CALIPER.glob("*.json")), ids=lambda path: path.stem)
+def test_an_event_of_caliper_is_the_record_of_its_statement(path: Path) -> None:
+    """The event has no answer and no question, and its moment has milliseconds."""
+    made = ROUTER / path.name
+    if not made.exists():
+        pytest.skip(f"no statement of {path.name}")
+    of_event, of_statement = read_file([json.loads(each.read_text()) for each in (path, made)])
+    assert isinstance(of_event, Record) == isinstance(of_statement, Record)
+    if not isinstance(of_event, Record):
+        return
+    assert of_event.type == of_statement.type
+    moments = (of_event.timestamp, of_statement.timestamp)
+    assert moments[0] == moments[1].replace(microsecond=moments[1].microsecond // 1_000 * 1_000)
+    not_in_events = {"answer", "question", "response", "enrollment_date", "completion_date"}
+    data = [each.data.model_dump(exclude=not_in_events) for each in (of_event, of_statement)]
+    assert data[0] == data[1]
+    assert outcome_of(of_event) == outcome_of(of_statement)
 
 
 def test_the_tables_have_a_row_for_each_statement_of_both_senders() -> None:

@@ -23,6 +23,7 @@ from edugraph_gateway.api.routes import (
     actions,
     analyses,
     audit,
+    caliper,
     dead_letters,
     diagnosis,
     documents,
@@ -88,7 +89,7 @@ def make_application(gateway: Gateway) -> FastAPI:
     )
     application.state.gateway = gateway
     of_work, of_graph = (
-        (imports, live_records, xapi, previews, analyses, jobs, tasks, dead_letters),
+        (imports, live_records, xapi, caliper, previews, analyses, jobs, tasks, dead_letters),
         (graph, documents, students, reviews, actions),
     )
     for module in (*of_work, *of_graph, sources, source_trials, health, diagnosis, audit):

@@ -5,6 +5,7 @@ import json
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import TABLE_FORMATS, Compression, Format
 from edugraph_common.sources.binary_files import is_archive, kind_of_binary, why_no_text
+from edugraph_common.sources.caliper import is_envelope
 from edugraph_common.sources.compression import compression_of, decompressed_head
 from edugraph_common.sources.csv_source import read_header
 from edugraph_common.sources.encoding import UTF8, detect_encoding
@@ -89,7 +90,8 @@ def _format_of(name: str, text: bytes) -> Format:
         # The first value is broken or longer than the head. The import will report which.
         return "ndjson"
     keys = set(value) if isinstance(value, dict) else set()
-    if {"actor", "verb"} <= keys:
+    is_statement = {"actor", "verb"} <= keys
+    if is_statement or {"actor", "action"} <= keys or is_envelope(value):
         return "xapi"
     if keys & {"context", "event_type", "event"}:
         return "openedx"

@@ -1,5 +1,7 @@
 """xAPI statements (1.0.3 and 2.0) about courses, attempts, texts, the use of something, and messages between persons.
 
+An event of Caliper is read as the statement that means the same (caliper.py).
+
 A verb is recognised by the last part of its IRI, since registries differ in the rest. The id of a statement is the
 record_id (statements.py). Accounts and courses get their ids by the setting of platforms (platforms.py). The rules of
 Moodle are in moodle.py. Those of Open edX are here, since its router follows the specification closely.
@@ -20,7 +22,7 @@ from edugraph_common.contracts.records import (
     parse_record,
     shorten,
 )
-from edugraph_common.sources import moodle
+from edugraph_common.sources import caliper, moodle
 from edugraph_common.sources.chunking import RowChunk, chunked, rows_of
 from edugraph_common.sources.json_source import JsonSource
 from edugraph_common.sources.platforms import Platforms
@@ -45,7 +47,7 @@ _LANGUAGES = ("zh-CN", "zh", "en-US", "en")
 # The fields with any person, beside those with students.
 _PERSONS = ("actor", "object", "member", "context", "instructor", "team", "authority")
 # The parts of an Open edX block that are used for themselves, behind the address of the block.
-_PART_OF_A_BLOCK = re.compile(r"/(?:answer|hint/[0-9]+)$")
+_PART_OF_A_BLOCK = re.compile(r"/(?:answer|solution|hint/[0-9]+)$")
 # The response in a statement with one of these verbs is the comment of the person who graded.
 _GRADING_VERBS = frozenset({"scored", "assessed", "graded"})
 # Questions that are answered with a text. A question without a type may be one of them.
@@ -66,6 +68,8 @@ def people_of_statement(value: Any, platforms: Platforms) -> People:
 
     The ids are those of the actor, of the persons whom the statement is about, and of the members of a group.
     """
+    if caliper.is_event(value):
+        return caliper.people_of_event(value, platforms)
     ids = frozenset(_id_of_agent(agent, platforms) for agent in agents_of_students(value)) - {""}
     if not ids and verb_iri(value) != VOIDED:
         return People(ids, tuple(texts_in(value)))
@@ -104,11 +108,9 @@ def read_statement(value: Any, platforms: Platforms) -> Record | Withdrawal | No
 
     Raises InvalidRecord.
     """
-    iri = verb_iri(value)
-    if iri is None:
-        verb = value.get("verb") if isinstance(value, dict) else None
-        given = verb.get("id") if isinstance(verb, dict) else None
-        raise InvalidRecord("verb.id", "the IRI of a verb", shorten(given or value), "is missing")
+    if caliper.is_event(value):
+        value = caliper.statement_of_event(value)
+    iri = _known_verb(value)
     if iri == VOIDED:
         return _withdrawal(value)
     verb = last_part(iri)
@@ -136,6 +138,16 @@ def read_statement(value: Any, platforms: Platforms) -> Record | Withdrawal | No
         record["reading"] = READING
     record["data"] = {name: item for name, item in data.items() if item is not None}
     return parse_record(record)
+
+
+def _known_verb(value: Any) -> str:
+    """Return the IRI of the verb of a decoded statement. Raises InvalidRecord if there is none."""
+    iri = verb_iri(value)
+    if iri is None:
+        verb = value.get("verb") if isinstance(value, dict) else None
+        given = verb.get("id") if isinstance(verb, dict) else None
+        raise InvalidRecord("verb.id", "the IRI of a verb", shorten(given or value), "is missing")
+    return iri
 
 
 def _withdrawal(value: dict[str, Any]) -> Withdrawal:

@@ -413,13 +413,19 @@ def _as_stored(
     }
 
 
-def parsed_statements(body: bytes) -> tuple[list[dict[str, Any]], bool]:
-    """Return the statements of a body, and whether it is one statement and not a list. Raises Problem 400."""
+def decoded_body(body: bytes) -> Any:
+    """Return the JSON value of a body. Raises Problem 400, also for a number that is too large."""
     try:
         value = from_json(body, allow_inf_nan=False)
         json.dumps(value, allow_nan=False)  # 1e999 is JSON, and no number here
     except ValueError:
         raise Problem(400, "statement", "The body is not JSON in UTF-8.") from None
+    return value
+
+
+def parsed_statements(body: bytes) -> tuple[list[dict[str, Any]], bool]:
+    """Return the statements of a body, and whether it is one statement and not a list. Raises Problem 400."""
+    value = decoded_body(body)
     is_single = isinstance(value, dict)
     statements = [value] if is_single else value
     if not isinstance(statements, list) or not all(isinstance(each, dict) for each in statements):
