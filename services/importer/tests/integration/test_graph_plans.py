@@ -3,7 +3,7 @@
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -90,10 +90,19 @@ def test_every_statement_can_be_planned_before_an_index_is_there(room: Room) -> 
                 room.driver.execute_query(f"DROP {kind} {row['name']}")
     try:
         of_insights = [text for text in STATEMENTS.values() if not re.search(r"\{\w+\}", text)]
-        for text in [*CYPHER.values(), *of_insights]:
+        for text in [*_one_of_each_form(CYPHER), *of_insights]:
             _plan(room, text)
     finally:
         room.graph.prepare()
+
+
+def _one_of_each_form(statements: Mapping[str, str]) -> list[str]:
+    """Return one text of those that differ in their label alone: without indexes they are planned alike."""
+    of_form = {}
+    for name, text in statements.items():
+        form = re.sub(r"_[A-Z][A-Za-z]+", "", name)
+        of_form[form] = text
+    return list(of_form.values())
 
 
 def _fill(room: Room) -> None:
