@@ -14,6 +14,7 @@ import traceback
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from tools.helm import program  # noqa: E402
 RELEASE = "edugraph"
 USER = 1_000_000 + secrets.randbelow(1_000_000_000)  # any id must do
 PATIENCE = 300  # seconds
+SECONDS_TO_SEND = 60  # a broker that is busy with an upgrade answers within this time
 
 
 class Failed(Exception):
@@ -187,6 +189,10 @@ class Release:
             process.wait()
 
 
+class NotNow(Failed):
+    """The gateway takes nothing at this moment, and says that it may later."""
+
+
 class Gateway:
     """API v1 at one address."""
 
@@ -200,9 +206,10 @@ class Gateway:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
-            raise Failed(
-                f"{path}: {error.code} {error.read(300).decode(errors='replace')}"
-            ) from error
+            words = f"{path}: {error.code} {error.read(300).decode(errors='replace')}"
+            if error.code == HTTPStatus.SERVICE_UNAVAILABLE:
+                raise NotNow(words) from error
+            raise Failed(words) from error
 
     def status(self, path: str) -> int:
         """The status of the answer, whatever it is."""
@@ -219,9 +226,18 @@ class Gateway:
             return False
 
     def send(self, body: bytes, *, analyze: bool = False, batch_size: int = 500) -> str:
+        """Return the job of an import. An import that is refused for now (503) is sent again, as senders are asked to do."""
         query = f"?batch_size={batch_size}" + ("&analyze=true" if analyze else "")
-        job: str = self.ask(f"/v1/imports{query}", body)["job_id"]
-        return job
+        end = time.monotonic() + SECONDS_TO_SEND
+        while True:
+            try:
+                job: str = self.ask(f"/v1/imports{query}", body)["job_id"]
+            except NotNow:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(5)
+            else:
+                return job
 
     def report(self, job: str) -> Any:
         return self.ask(f"/v1/jobs/{job}")
