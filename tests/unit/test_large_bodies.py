@@ -156,6 +156,7 @@ WITH_MUCH = (
     "/v1/reviews",
     "/v1/sources/name/test",
     "/v1/sources/name/records",
+    "/v1/sources/name/caliper",
     "/v1/sources/name/cursor",
     "/xapi",
 )
