@@ -329,3 +329,27 @@ def test_signs_between_the_groups_hide_no_mobile_number(gap: str) -> None:
     written = gap.join(("138", "1234", "5678"))
     assert Redactor(()).redact(f"call {written} now") == "call [PHONE_1] now"
     assert Redactor(()).redact(f"so 13{gap}8 = {gap}5") == f"so 13{gap}8 = {gap}5"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("QQ 12 34 56 78", "[ACCOUNT_1]"),
+        ("QQ号:1 2 3 4 5 6 7 8", "[ACCOUNT_1]"),
+        ("扣扣 2876-54321", "[ACCOUNT_1]"),
+        ("student number 20 24 03 17", "[STUDENTID_1]"),
+        ("学号 2 0 2 4 0 3", "[STUDENTID_1]"),
+        ("座机 010 - 8888 - 7777", "[PHONE_1]"),
+    ],
+)
+def test_a_number_in_groups_of_any_size_is_found_whole(text: str, found: str) -> None:
+    """Out: the groups of one and two digits in ACCOUNT or STUDENTID, or the number of signs in PHONE."""
+    redacted = Redactor(()).redact(text)
+    assert redacted.endswith(found)
+    assert not any(character.isdigit() for character in redacted.removesuffix(found))
+
+
+@pytest.mark.parametrize("text", ["QQ 3 4", "student number 3 of 12", "call 3 - 4 times"])
+def test_few_digits_in_groups_stay(text: str) -> None:
+    """Out: the look ahead for five digits."""
+    assert Redactor(()).redact(text) == text

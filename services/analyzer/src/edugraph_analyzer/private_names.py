@@ -400,13 +400,27 @@ _HAN_CHARACTER = "[\u3400-\u9fff]"
 _GIVEN = f"[{GIVEN_CHARACTERS}]"
 
 
-_LATIN_TITLE = r"(?<![A-Za-z])(?:(?:M[rsx]|Mrs|Dr|Prof|MR|MRS|MS|DR|mr|ms|mrs|dr)\b\.?|(?:Miss|Professor|Sir|Madam|Coach|Herr|Frau|Mme|Monsieur|Senora?)\s)"
-_LATIN_NAMES = r"[A-Z][^\W\d_]{0,30}(?:['\-][A-Z]?[^\W\d_]{1,30}){0,2}(?:\s[A-Z][^\W\d_]{1,30}(?:['\-][A-Z][^\W\d_]{1,30})?){0,2}"
+# Capitals of Latin, Greek and Cyrillic. Some, such as Ł and Ø, have no plain form.
+_CAPITAL = "".join(chr(code) for code in range(ord("A"), 0x530) if chr(code).isupper())
+_LATIN_TITLE = (
+    r"(?<![A-Za-z])(?:(?:M[rsx]|Mrs|Dr|Prof|MR|MRS|MS|DR|mr|ms|mrs|dr)\b\.?|(?:Sra?|Srta|Rev)\."
+    r"|(?:Miss|Professor|Sir|Madam|Madame|Mlle|Coach|Herr|Frau|Mme|Monsieur|Senora?|Senorita|Reverend|Pastor|Rabbi"
+    r"|Imam|Nurse|Headmaster|Headmistress|Principal(?!\s(?:Component|Value|Quantum|Ax|Root|Amount)))\s)"
+)
+_LATIN_TITLE_HINT = (
+    r"m[rsx]|miss|dr|prof|sir|madam|mlle|coach|herr|frau|mme|monsieur|se[nñ]or|srt?a?\.|rev|pastor|rabbi|imam|nurse"
+    r"|headm|principal"
+)
+# Words in small letters that stand before a surname: van der Berg.
+_PARTICLES = r"(?:(?:van|von|vom|zu|de|del|della|di|da|dos|du|la|le|bin|ibn|al|el|ter|ten|der|den)[\s\-]){0,3}"
+_LATIN_NAME = rf"[{_CAPITAL}][^\W\d_]{{0,30}}(?:['\-][{_CAPITAL}]?[^\W\d_]{{1,30}}){{0,2}}"
+_LATIN_NAMES = rf"{_PARTICLES}{_LATIN_NAME}(?:\s{_PARTICLES}[{_CAPITAL}][^\W\d_]{{1,30}}(?:['\-][{_CAPITAL}][^\W\d_]{{1,30}})?){{0,2}}"
 # Forms of names that are on no list, where the words around them show that they are names.
 INTRODUCTIONS = (
     _introduction(rf"(?!{IN_HISTORY})(?P<secret>{'|'.join(sorted(COMPOUND_SURNAMES - SURNAMES_THAT_ARE_WORDS))})(?={_ADDRESS})", _ADDRESS, beyond_ascii=True),
     _introduction(r"(?:(?<![把让给被])我叫|我的名字(?:是|叫)|我名叫|姓名\s?[::]\s?|名字叫)(?P<secret>(?:(?![的了是什])[\u3400-\u9fff]){2,3})(?![\u3400-\u9fff]{0,20}什么)", "[叫名]", beyond_ascii=True),
-    _introduction(rf"(?:{_RELATIVES})(?:的?名字)?(?:叫|[:：])(?P<secret>{_ANY_SURNAME}[\u3400-\u9fff]{{1,2}})(?![\u3400-\u9fff]{{0,20}}什么)", _RELATIVES, beyond_ascii=True),
+    _introduction(rf"(?:{TITLES_BEFORE}|{TITLES_BEHIND})叫(?P<secret>{_ANY_SURNAME}{_GIVEN}(?:(?![{_VERBS_BEHIND}]){_GIVEN})?)", "叫", _name_behind_title, beyond_ascii=True),
+    _introduction(rf"(?:{_RELATIVES}|(?:{TITLES_BEFORE}|{TITLES_BEHIND})(?=的?名字|名叫|姓名))(?:的?名字|姓?名)?(?:叫|[:：])(?P<secret>{_ANY_SURNAME}[\u3400-\u9fff]{{1,2}})(?![\u3400-\u9fff]{{0,20}}什么)", "[叫:]", beyond_ascii=True),
     _introduction(rf"(?:{_RELATIVES}|{TITLES_BEFORE})[\s:：]?(?P<secret>{_ANY_SURNAME}{_GIVEN}(?:(?![{_VERBS_BEHIND}]){_GIVEN})?)(?!{TITLES_BEHIND})", f"{_RELATIVES}|{TITLES_BEFORE}", _name_behind_title, beyond_ascii=True),
     _introduction(rf"(?P<secret>{_ANY_SURNAME}{_GIVEN}{{1,2}})(?={TITLES_BEHIND})", TITLES_BEHIND, _titled_name, beyond_ascii=True),
     _introduction(rf"(?P<secret>{_SURNAME}(?:(?![的了是在有我你他她们这那不就都和跟与问让给把被请个名位班级年学校位省市县区]){_HAN_CHARACTER}){{2}})(?={TITLES_BEHIND})", TITLES_BEHIND, _titled_name_of_any_characters, beyond_ascii=True),
@@ -416,7 +430,7 @@ INTRODUCTIONS = (
     _introduction(rf"(?:^|[,.!?。\n])\s?(?P<secret>{_SURNAME}{_GIVEN})(?=\s?(?:[,.!?:。\n]|$))", "[\u3400-\u9fff]", _name_alone, beyond_ascii=True),
     _introduction(r"(?<![\w'\-])(?P<secret>[A-Z][\w\-]{1,30}(?:\s[A-Z]\.?)?\s[A-Z][\w'\-]{0,30})", r"[\w\-.]\s[a-z]", _first_and_last_name),
     _introduction(r"(?<![\w])(?<!\d\s)(?:mr|mrs|ms|dr)\b\.?\s(?P<secret>[a-z]{3,20})(?![\w])", r"m[rs]|mrs|dr", _lower_case_behind_title),
-    _introduction(rf"{_LATIN_TITLE}\s{{0,2}}(?P<secret>{_LATIN_NAMES})", r"m[rsx]|miss|dr|prof|sir|madam|coach|herr|frau|mme|monsieur|se[nñ]or"),
+    _introduction(rf"{_LATIN_TITLE}\s{{0,2}}(?P<secret>{_LATIN_NAMES})", _LATIN_TITLE_HINT),
     _introduction(
         r"(?i:\b(?:my|his|her)\s(?:best\s)?(?:friend|cousin|brother|sister|mum|mom|dad|mother|father|aunt|auntie|uncle|neighbou?r|classmate|son|daughter)|parent:|guardian:|\bauntie?|\buncle)\s(?P<secret>[A-Z][\w'\-]{1,30}(?:\s[A-Z][\w'\-]{1,30}){0,2})",
         r"friend|cousin|brother|sister|mum|mom|dad|mother|father|aunt|uncle|neighbo|classmate|son|daughter|parent:|guardian:",
