@@ -27,7 +27,7 @@ from edugraph_common.runtime.shared_state.graph_changes import (
     Since,
 )
 from edugraph_insights import app
-from edugraph_insights.columns.course import ColumnsError, MemoryIsFull, Read, Reading
+from edugraph_insights.columns.course import ColumnsError, MemoryIsFull, Read, Reading, _drop
 from edugraph_insights.columns.load import (
     ATTEMPTS_IN_PORTION,
     MOST_CHANGES,
@@ -751,6 +751,49 @@ def test_an_error_of_duckdb_says_nothing_of_a_record(error: type[Exception]) -> 
     with pytest.raises(MemoryIsFull) as caught:
         Reading(cursor, columns).rows(FIRST)
     assert "S-0017" not in "".join(traceback.format_exception(caught.value))
+
+
+class BrokenDatabase:
+    """A database that refuses all statements, as DuckDB does after a fault of its own."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        self._error = error
+
+    def cursor(self) -> "BrokenDatabase":
+        return self
+
+    def begin(self) -> None:
+        raise self._error("database has been invalidated by S-0017")
+
+    def execute(self, _sql: str) -> None:
+        self.begin()
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("error", [duckdb.FatalException, duckdb.InternalException])
+def test_a_fault_of_duckdb_costs_one_answer(error: type[Exception]) -> None:
+    """Out: `_replace`, each error in `_errors`. Each later question failed until the process was started again."""
+    graph = OwnGraph([tried("r1")])
+    graph.change()
+    store = store_of(graph)
+    assert read(store) == ["r1"]
+    [kept] = store._courses.values()
+    columns: Any = kept.columns
+    columns._database = BrokenDatabase(error)
+    with pytest.raises(Busy) as caught:
+        read(store)
+    assert "S-0017" not in "".join(traceback.format_exception(caught.value))
+    assert read(store) == ["r1"]
+
+
+def test_tables_that_cannot_be_dropped_are_logged_by_the_type_of_the_error() -> None:
+    database: Any = BrokenDatabase(duckdb.FatalException)
+    with capture_logs() as lines:
+        _drop(database, "course_1")
+    assert lines == [
+        {"event": "columns_not_dropped", "error": "FatalException", "log_level": "warning"}
+    ]
 
 
 def test_attempts_that_were_deleted_do_not_fill_the_memory() -> None:

@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
+import structlog
 
 from edugraph_insights.columns import schema
 from edugraph_insights.graph import Row
 from edugraph_insights.school_days import day_of
 
+log = structlog.get_logger()
 # The bytes of empty tables, of an attempt in them without the text of its record's id, and of an id with its number
 # and its word in Python.
 EMPTY_BYTES = 300_000
@@ -23,6 +25,10 @@ ID_BYTES = 400
 
 class MemoryIsFull(Exception):
     """DuckDB has no memory left for a statement."""
+
+
+class DatabaseIsBroken(Exception):
+    """DuckDB has found a fault of its own. It refuses all statements of this database from now on."""
 
 
 class ColumnsError(Exception):
@@ -272,7 +278,11 @@ def _plain(moment: datetime) -> str:
 
 
 def _drop(database: duckdb.DuckDBPyConnection, name: str) -> None:
-    database.cursor().execute(f"DROP SCHEMA {name} CASCADE")
+    try:
+        database.cursor().execute(f"DROP SCHEMA {name} CASCADE")
+    except duckdb.Error as error:
+        # Nobody waits for this statement. The tables of a broken database go with it.
+        log.warning("columns_not_dropped", error=type(error).__name__)
 
 
 @contextmanager
@@ -282,5 +292,7 @@ def _errors() -> Iterator[None]:
         yield
     except (duckdb.OutOfMemoryException, duckdb.IOException):
         raise MemoryIsFull from None
+    except (duckdb.FatalException, duckdb.InternalException):
+        raise DatabaseIsBroken from None
     except duckdb.Error as error:
         raise ColumnsError(type(error).__name__) from None

@@ -10,14 +10,22 @@ from itertools import count
 from typing import Any
 
 import duckdb
+import structlog
 
 from edugraph_common.runtime.service.problems import Problem
 from edugraph_common.runtime.shared_state.graph_changes import Position, Since
-from edugraph_insights.columns.course import CourseColumns, MemoryIsFull, Read, Reading
+from edugraph_insights.columns.course import (
+    CourseColumns,
+    DatabaseIsBroken,
+    MemoryIsFull,
+    Read,
+    Reading,
+)
 from edugraph_insights.columns.load import load, refresh
 from edugraph_insights.graph import NARROWER, Graph
 from edugraph_insights.problems import Busy, TooLarge
 
+log = structlog.get_logger()
 MOST_BYTES = 192 * 1_024 * 1_024  # of the columns of all courses
 # The tables, those of dropped courses that a question still reads, and running questions. DuckDB refuses to use more.
 MEMORY_LIMIT = "384MiB"
@@ -83,10 +91,8 @@ class ColumnStore:
         self._waiting = threading.BoundedSemaphore(MOST_WAITING)
         self._schemas = count()
         self._lock = threading.Lock()
-        configuration: Any = {**CONFIGURATION, "memory_limit": memory_limit}
-        self._database = duckdb.connect(":memory:", config=configuration)
-        for statement in LOCKS:
-            self._database.execute(statement)
+        self._memory_limit = memory_limit
+        self._database = _new_database(memory_limit)
 
     @contextmanager
     def reading(self, course: str, read: Read) -> Iterator[Reading]:
@@ -96,9 +102,11 @@ class ColumnStore:
         side by side.
 
         Raises what `Graph.read` raises, Retryable when Redis does not answer, Busy if another question takes too long
-        to bring the columns up to date or needs the memory, and TooLarge if the records do not fit into the bound.
+        to bring the columns up to date or needs the memory, or if DuckDB has failed, and TooLarge if the records do
+        not fit into the bound.
         """
         with self._lock:
+            database = self._database
             kept = self._courses.setdefault(course, _Kept(self._clock()))
             self._courses.move_to_end(course)
             self._questions += 1
@@ -110,6 +118,9 @@ class ColumnStore:
                 opened.close()
         except MemoryIsFull:
             raise self._no_memory(course) from None
+        except DatabaseIsBroken:
+            self._replace(database)
+            raise _busy("The records have to be read into the memory again") from None
         finally:
             with self._lock:
                 self._questions -= 1
@@ -197,6 +208,14 @@ class ColumnStore:
             if total_bytes > self._most_bytes:
                 raise _busy("Other questions need the memory for records now")
 
+    def _replace(self, broken: duckdb.DuckDBPyConnection) -> None:
+        """Begin again without any course. Questions that still use the broken database fail as well."""
+        with self._lock:
+            if self._database is broken:
+                log.error("columns_database_replaced")
+                self._database = _new_database(self._memory_limit)
+                self._courses.clear()
+
     def _no_memory(self, used_course: str) -> Problem:
         """Drop all other courses, and return the error for a question for which DuckDB had no memory.
 
@@ -212,6 +231,14 @@ class ColumnStore:
                 self._courses.pop(used_course, None)
                 return _too_large()
         return _busy("Other questions need the memory for records now")
+
+
+def _new_database(memory_limit: str) -> duckdb.DuckDBPyConnection:
+    configuration: Any = {**CONFIGURATION, "memory_limit": memory_limit}
+    database = duckdb.connect(":memory:", config=configuration)
+    for statement in LOCKS:
+        database.execute(statement)
+    return database
 
 
 def _too_large() -> TooLarge:
