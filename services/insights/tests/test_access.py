@@ -30,7 +30,7 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 # The table of docs/insights.md: of whom a role sees rows in which questions.
 OF_COURSES = (
     "weak-points earlier-gaps returning-mistakes difficulty items travelling-weaknesses untaught-points trust "
-    "course-map mood trend mastery spread"
+    "course-map mood trend mastery spread terms"
 )
 OF_PERSONS = (
     "student next needs-help attention ties records roster review-queue review-points handed-in "

@@ -35,7 +35,7 @@ from edugraph_insights.columns.load import (
     portions_of,
 )
 from edugraph_insights.columns.store import KEPT_SECONDS, MOST_WAITING, ColumnStore
-from edugraph_insights.facts import Facts, FirstTries, Point
+from edugraph_insights.facts import DatedTerm, Facts, FirstTries, Point
 from edugraph_insights.graph import Graph
 from edugraph_insights.insights import Insights
 from edugraph_insights.problems import Busy, TooLarge
@@ -47,6 +47,12 @@ BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 STUDENTS = ("a", "b", "c")
 TESTS = {"i": ["P"], "j": ["P", "Q"], "k": []}
 ZONE = ZoneInfo("Asia/Shanghai")
+# The first one ends with an attempt of `attempts`, which is not in it. The second one overlaps it.
+DAY = timedelta(days=1)
+TERMS = (
+    DatedTerm("T1", "1", NOW - 20 * DAY, NOW - timedelta(hours=9, microseconds=9)),
+    DatedTerm("T2", "2", NOW - timedelta(hours=200, microseconds=200), NOW - timedelta(hours=2)),
+)
 FIRST = "SELECT record FROM first_attempts"
 
 
@@ -195,7 +201,7 @@ changes = st.tuples(
 
 
 def expected(graph: OwnGraph, course: str, students: Sequence[str], since: datetime) -> Any:
-    """The number and the sum of outcomes of first attempts, by (student), (point, student) and (week, student)."""
+    """The number and the sum of outcomes of first attempts, by student, and by point, week or term."""
     first: dict[tuple[str, str], Tried] = {}
     for each in sorted(graph.attempts.values(), key=lambda one: (one.at, one.number, one.record)):
         if each.course == course and each.student in students:
@@ -208,6 +214,10 @@ def expected(graph: OwnGraph, course: str, students: Sequence[str], since: datet
         keys += [(Point(point, point.lower()), each.student) for point in TESTS[each.item]]
         if not TESTS[each.item]:
             keys.append("without a point")
+        here = [term.id for term in TERMS if term.starts <= each.at < term.ends]
+        keys += [(term, each.student) for term in here]
+        if not here:
+            keys.append("in no term")
         for key in keys:
             totals.setdefault(key, []).append(each.outcome)
     return {key: (len(outcomes), sum(outcomes)) for key, outcomes in totals.items()}
@@ -216,16 +226,17 @@ def expected(graph: OwnGraph, course: str, students: Sequence[str], since: datet
 def found(store: ColumnStore, course: str, students: Sequence[str], since: datetime) -> Any:
     nothing: Any = None
     facts = Facts(nothing, tuple(students), since, NOW, zone=ZONE, columns=store)
-    tries = facts.first_tries(course)
+    tries = facts.first_tries(course, TERMS)
     totals: dict[Any, Any] = dict(tries.of_students)
-    by_group: list[tuple[Point | date, dict[str, FirstTries]]] = [
+    by_group: list[tuple[Point | date | str, dict[str, FirstTries]]] = [
         *tries.at_points.items(),
         *tries.of_weeks.items(),
+        *tries.of_terms.items(),
     ]
     for group, of_students in by_group:
         for student, each in of_students.items():
             totals[group, student] = each
-    return totals, tries.without_point
+    return totals, (tries.without_point, tries.in_no_term)
 
 
 @hypothesis.settings(max_examples=8, deadline=None)
@@ -236,7 +247,7 @@ def test_kept_columns_equal_the_records_after_each_change(
     """A change that is not in the stream yet may be in the tables already. It is in them when it is in the stream.
 
     To take a guard out, each alone: the records or the students in `replace`, either call of `_mark_first`,
-    `permitted` in the view, a part of the order of first attempts, the zone in the insert.
+    `permitted` in the view, a part of the order of first attempts, the zone in the insert, either end in `TRIES_OF_TERMS`.
     """
     graph = OwnGraph()
     graph.change(begun)
@@ -246,10 +257,11 @@ def test_kept_columns_equal_the_records_after_each_change(
         graph.change(write, remove, is_told=is_told)
         for course in "CD":
             students = STUDENTS[number % 2 :]
-            totals, without_point = found(store, course, students, since)
+            totals, left = found(store, course, students, since)
             if is_told:
                 right = expected(graph, course, students, since)
-                assert without_point == right.pop("without a point", (0, 0))[0]
+                names_of_left = ("without a point", "in no term")
+                assert left == tuple(right.pop(each, (0, 0))[0] for each in names_of_left)
                 assert totals == right
 
 
@@ -369,7 +381,8 @@ def test_a_record_that_moves_between_two_portions_counts_once() -> None:
     store = store_of(graph)
     moved = OwnGraph([tried("r1", "b"), tried("r2", item="j")])
     totals = expected(moved, "C", STUDENTS, BEGINNING)
-    assert found(store, "C", STUDENTS, BEGINNING) == (totals, 0)
+    in_no_term, _ = totals.pop("in no term")
+    assert found(store, "C", STUDENTS, BEGINNING) == (totals, (0, in_no_term))
 
 
 def test_a_change_of_all_courses_is_a_change_of_each_one() -> None:

@@ -1,6 +1,6 @@
 """What single facts of the graph mean, on rows as its statements give them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edugraph_common.runtime.shared_state.callers import ANYBODY
 from edugraph_insights.access import roster, rule_for, students_of_course
-from edugraph_insights.facts import Facts
+from edugraph_insights.facts import MOST_TERMS, Facts
 from edugraph_insights.questions.question import Parameters
 
 from .said_graph import SaidGraph, students
@@ -78,3 +78,32 @@ def test_progress_is_that_of_a_past_day_and_of_a_closed_week(
     )
     facts.latest_progress("C")
     assert [asked for asked, _ in graph.asked] == [statement]
+
+
+days = st.tuples(st.integers(0, 40), st.integers(1, 40))
+
+
+@given(st.lists(days, max_size=6))
+def test_terms_of_cells_do_not_overlap(intervals: list[tuple[int, int]]) -> None:
+    """Two terms that overlap can differ by one student, whose share would be the difference of two rows.
+
+    Out, each alone: `in_cells`, `overlaps`, the order by length. A term that is left out overlaps a shorter one.
+    """
+    rows = []
+    for number, (first, length) in enumerate(intervals):
+        starts = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=first)
+        ends = starts + timedelta(days=length)
+        rows.append({"id": f"t{number}", "name": "", "starts": starts, "ends": ends})
+    graph: Any = SaidGraph(terms_to_choose=rows)
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    assert len(Facts(graph, (), None, now).dated_terms()) == len(rows)
+    assert graph.asked == [("terms_to_choose", {"limit": MOST_TERMS})]
+    shown = Facts(graph, (), None, now, in_cells=True).dated_terms()
+    days_of: dict[str, set[int]] = {}
+    for number, (first, length) in enumerate(intervals):
+        days_of[f"t{number}"] = set(range(first, first + length))
+    kept = [days_of[term.id] for term in shown]
+    assert sum(map(len, kept)) == len(set[int]().union(*kept))
+    for name in days_of.keys() - {term.id for term in shown}:
+        shorter = [each for each in kept if len(each) <= len(days_of[name])]
+        assert any(each & days_of[name] for each in shorter)

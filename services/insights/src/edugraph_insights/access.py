@@ -27,7 +27,7 @@ Rows = Literal["everybody", "own groups", "self", "groups", "cells", "nobody"]
 # Questions whose answers need not name a person.
 IN_CELLS = frozenset(
     {"weak-points", "earlier-gaps", "returning-mistakes", "difficulty", "items", "travelling-weaknesses",
-     "untaught-points", "trust", "course-map", "mood", "trend", "mastery", "spread"}
+     "untaught-points", "trust", "course-map", "mood", "trend", "mastery", "spread", "terms"}
 )  # fmt: skip
 ABOUT_PERSONS = frozenset(
     {

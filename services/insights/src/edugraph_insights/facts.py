@@ -11,7 +11,9 @@ from edugraph_common.contracts.records import HALF
 from edugraph_insights.columns.course import Read
 from edugraph_insights.columns.schema import (
     TRIES_AT_POINTS,
+    TRIES_IN_NO_TERM,
     TRIES_OF_STUDENTS,
+    TRIES_OF_TERMS,
     TRIES_OF_WEEKS,
     TRIES_WITHOUT_POINT,
 )
@@ -28,6 +30,8 @@ MAX_POINTS_AROUND = 5_000
 STEPS_BACK = 4
 # The levels of the points of a course are estimated from the answers of this many students.
 LEVEL_STUDENTS = 500
+# A question about each term of the school is about this many terms.
+MOST_TERMS = 20
 _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 MINUTES_OF_DAY = 24 * 60
 
@@ -153,6 +157,32 @@ class HandIn(NamedTuple):
         return self.at > due_at
 
 
+class DatedTerm(NamedTuple):
+    """A term with both ends. `ends` is not part of it."""
+
+    id: str
+    name: str
+    starts: datetime
+    ends: datetime
+
+    def has(self, moment: datetime) -> bool:
+        """Return whether a moment lies in the term."""
+        return self.starts <= moment < self.ends
+
+    def overlaps(self, other: "DatedTerm") -> bool:
+        """Return whether a moment lies in both terms."""
+        return self.starts < other.ends and other.starts < self.ends
+
+
+def without_overlaps(terms: Iterable[DatedTerm]) -> list[DatedTerm]:
+    """Return the terms that overlap no shorter one of those that are returned."""
+    kept: list[DatedTerm] = []
+    for term in sorted(terms, key=lambda each: (each.ends - each.starts, each.starts, each.id)):
+        if not any(term.overlaps(shorter) for shorter in kept):
+            kept.append(term)
+    return kept
+
+
 class HintedAttempt(NamedTuple):
     """An attempt, with the number of hints that were used, or None if its record does not say it."""
 
@@ -235,16 +265,19 @@ def _by_student() -> defaultdict[Any, dict[str, FirstTries]]:
 
 @dataclass
 class TriesInCourse:
-    """First attempts in a course by student: all of them, those at each point, and those of each week.
+    """First attempts in a course by student: all of them, those at each point, of each week and of each term.
 
     An attempt at an item that tests two points stands at both. A week is named by its Monday. `without_point` is the
-    number of attempts at items that test no known point.
+    number of attempts at items that test no known point. `of_terms` and `in_no_term` are about the terms of the
+    question, which may overlap; a term is named by its id.
     """
 
     of_students: dict[str, FirstTries] = field(default_factory=dict)
     at_points: defaultdict[Point, dict[str, FirstTries]] = field(default_factory=_by_student)
     of_weeks: defaultdict[date, dict[str, FirstTries]] = field(default_factory=_by_student)
+    of_terms: defaultdict[str, dict[str, FirstTries]] = field(default_factory=_by_student)
     without_point: int = 0
+    in_no_term: int = 0
 
     @property
     def numbers(self) -> dict[str, int]:
@@ -282,11 +315,12 @@ class Facts:
     # The columns of courses. Cells do not use them: they are computed as of several weeks.
     columns: ColumnStore | None = None
 
-    def first_tries(self, course: str) -> "TriesInCourse":
+    def first_tries(self, course: str, terms: Sequence[DatedTerm] = ()) -> "TriesInCourse":
         """Return the first attempts in a course that fall into the period, added up for each student."""
         if self.columns is None or self.in_cells:
-            return self._added_up(course)
-        read = Read(self.students, self.since or _BEGINNING, self.until)
+            return self._added_up(course, terms)
+        ends_of_terms = [(term.starts, term.ends) for term in terms]
+        read = Read(self.students, self.since or _BEGINNING, self.until, ends_of_terms)
         found = TriesInCourse()
         with self.columns.reading(course, read) as reading:
             for student, *tries in reading.rows(TRIES_OF_STUDENTS):
@@ -298,9 +332,13 @@ class Facts:
             for week, student, *tries in reading.rows(TRIES_OF_WEEKS):
                 found.of_weeks[week][reading.student(student)] = FirstTries(*tries)
             [(found.without_point,)] = reading.rows(TRIES_WITHOUT_POINT)
+            for term_number, student, *tries in reading.rows(TRIES_OF_TERMS):
+                term = terms[term_number]
+                found.of_terms[term.id][reading.student(student)] = FirstTries(*tries)
+            [(found.in_no_term,)] = reading.rows(TRIES_IN_NO_TERM)
         return found
 
-    def _added_up(self, course: str) -> "TriesInCourse":
+    def _added_up(self, course: str, terms: Sequence[DatedTerm]) -> "TriesInCourse":
         """Return what `first_tries` returns, from the attempts in the graph."""
         first = self.first_attempts(course)
         points = self.tested_points(each.item for each in first)
@@ -309,7 +347,10 @@ class Facts:
             tried_at = [found.of_students, found.of_weeks[monday(attempt.at, self.zone)]]
             for point in points.get(attempt.item, ()):
                 tried_at.append(found.at_points[point])
-            for tries in tried_at:
+            in_terms = [found.of_terms[term.id] for term in terms if term.has(attempt.at)]
+            if not in_terms:
+                found.in_no_term += 1
+            for tries in tried_at + in_terms:
                 before = tries.get(attempt.student, NO_TRIES)
                 tries[attempt.student] = before.with_one(attempt.outcome)
             if attempt.item not in points:
@@ -550,6 +591,17 @@ class Facts:
         if self.term is not None:
             return (self.term,)
         return tuple(as_term(row) for row in self.graph.read("terms"))
+
+    def dated_terms(self) -> list[DatedTerm]:
+        """Return the latest terms of the school that have a beginning and an end.
+
+        For cells, a term that overlaps a shorter one is left out: two terms that overlap can differ by one student.
+        """
+        rows = self.graph.read("terms_to_choose", limit=MOST_TERMS)
+        terms = [DatedTerm(**row) for row in rows]
+        if self.in_cells:
+            return without_overlaps(terms)
+        return terms
 
     def point_called(self, ids: Iterable[str]) -> Point | None:
         """Return the canonical point of the first of these ids that is a point, or None."""

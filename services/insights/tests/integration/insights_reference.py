@@ -581,6 +581,35 @@ def trend(school: School, course: str, window: Window = ALWAYS) -> dict[Any, dic
     return rows
 
 
+def terms(school: School, course: str) -> tuple[dict[Any, dict[str, Any]], dict[str, int]]:
+    """The rows, and how many first attempts and mistakes lie in no term. A term without an end does not count."""
+    dated = [r.data for r in of(school.records, "term_record") if r.data.ends]
+    first = first_attempts(school, course)
+    made = [r for r, _ in mistakes(school, course).values()]
+    windows = [term_of(school, term.term) for term in dated]
+    in_no_term = {}
+    for name, records in (("first attempts", first), ("mistakes", made)):
+        outside = [r for r in records if not any(is_in(w, r.timestamp) for w in windows)]
+        in_no_term[f"{name} in no term"] = len(outside)
+    rows = {}
+    for term, window in zip(dated, windows, strict=True):
+        outcomes: dict[str, list[float]] = defaultdict(list)
+        for r in first_attempts(school, course, window):
+            outcomes[r.data.student_id].append(r.data.outcome_thousandths / 1000)
+        here = [r for r in made if is_in(window, r.timestamp)]
+        if outcomes or here:
+            rows[term.term] = {
+                "starts": term.starts,
+                "ends": term.ends,
+                "first_attempts": sum(map(len, outcomes.values())),
+                "students": len(outcomes),
+                "right": mean(map(mean, outcomes.values())) if outcomes else None,
+                "mistakes": len(here),
+                "unresolved": sum(not getattr(r.data, "resolved", False) for r in here),
+            }
+    return rows, in_no_term
+
+
 def due(school: School, course: str, until: datetime) -> dict[Any, dict[str, Any]]:
     """The boxes are found backwards: one for each right day since the last wrong one, and that one itself."""
     tries: dict[tuple[str, str], list[Any]] = defaultdict(list)

@@ -30,6 +30,12 @@ JOINERS = (14, 3, 4, 2, 7, 12)  # of each week
 SMALLEST = 10
 NEEDS = {"travelling-weaknesses": {"next_course": "D"}, "difficulty": {"other": "D"}}
 ERASED = "s00"
+# Two terms one after the other, and one that overlaps both.
+TERMS = (
+    ("first", "2026-03-02", "2026-03-23"),
+    ("second", "2026-03-23", "2026-04-20"),
+    ("both", "2026-03-02", "2026-04-20"),
+)
 
 
 def week_of(number: int, random: Random) -> list[Record]:
@@ -37,6 +43,9 @@ def week_of(number: int, random: Random) -> list[Record]:
     monday = MONDAY + timedelta(weeks=number)
     before, there = sum(JOINERS[:number]), sum(JOINERS[: number + 1])
     values: list[tuple[str, dict[str, Any]]] = []
+    if number == 0:
+        for term, starts, ends in TERMS:
+            values.append(("term_record", {"term": term, "starts": starts, "ends": ends}))
     for who in range(before, there):
         # The order of ids is not that of joining.
         student = f"s{who * 37 % 100:02}"
@@ -121,6 +130,8 @@ def test_two_looks_at_a_cell_differ_by_nobody_or_by_ten(room: Room, looks: Looks
             # The estimate of a student changes with the answers of others, so the tries are compared.
             is_of_tries = question != "mastery" or all(type(each) is int for each in data.values())
             assert is_of_tries, "out: the tries as data of mastery"
+    terms = {name for question, name in looks.data if question == "terms" and len(name) == 1}
+    assert terms == {("first",), ("second",)}
     moved = 0
     for states in looks.data.values():
         for earlier, later in combinations(states, 2):

@@ -108,6 +108,11 @@ def test_questions_about_a_course_equal_the_reference(
         same({row.point: row for row in found}, reference.mastery(school, course))
         found = asked(insights, "trend", course=course).rows
         same({row.week: row for row in found}, reference.trend(school, course))
+        answer = asked(insights, "terms", course=course)
+        expected, in_no_term = reference.terms(school, course)
+        same({row.term: row for row in answer.rows}, expected)
+        for name, number in in_no_term.items():
+            assert answer.left_out.get(name, 0) == number
         found = asked(insights, "attention", course=course).rows
         same({row.student: row for row in found}, reference.attention(school, course))
         found = asked(insights, "roster", course=course).rows
@@ -517,7 +522,8 @@ def test_an_answer_without_an_outcome_changes_no_number_about_tries(
 
 
 # Numbers of a row that count records. With messages come those that name no course.
-COUNTED = {"trend": ("first_attempts", "mistakes"), "roster": ("first_attempts", "mistakes"),
+COUNTED = {"trend": ("first_attempts", "mistakes"), "terms": ("first_attempts", "mistakes"),
+           "roster": ("first_attempts", "mistakes"),
            "attention": ("mistakes",), "trust": ("records",)}  # fmt: skip
 
 

@@ -59,11 +59,15 @@ class TestedPoint(NamedTuple):
 
 @dataclass(frozen=True)
 class Read:
-    """The part of a course that one question reads: the first attempts of these students in a period."""
+    """The part of a course that one question reads: the first attempts of these students in a period.
+
+    `terms` are the beginning and the end of each term of the question.
+    """
 
     students: Sequence[str]
     since: datetime
     until: datetime
+    terms: Sequence[tuple[datetime, datetime]] = ()
 
 
 class CourseColumns:
@@ -169,6 +173,7 @@ class CourseColumns:
                 cursor.begin()
                 numbers = [self.students.of(each) for each in read.students if each in self.held]
                 cursor.register("permitted", {"student": integers(numbers)})
+                cursor.register("terms", columns_of_terms(read.terms))
                 period = {"since": _plain(read.since), "until": _plain(read.until)}
                 cursor.execute(schema.VIEWS.format(schema=self._name, **period))
         except BaseException:
@@ -262,6 +267,20 @@ def integers(values: Any) -> Any:
 def texts(values: Sequence[str]) -> Any:
     """Return a column of texts."""
     return np.array(values, dtype=object)
+
+
+def columns_of_terms(terms: Iterable[tuple[datetime, datetime]]) -> dict[str, Any]:
+    """Return the number, the beginning and the end of each term as columns."""
+    beginnings: list[str] = []
+    ends: list[str] = []
+    for begins, ends_at in terms:
+        beginnings.append(_plain(begins))
+        ends.append(_plain(ends_at))
+    columns: dict[str, Any] = {}
+    columns["term"] = integers(range(len(beginnings)))
+    columns["starts"] = np.array(beginnings, dtype="datetime64[us]")
+    columns["ends"] = np.array(ends, dtype="datetime64[us]")
+    return columns
 
 
 def _joined(rows: Sequence[Row], name: str) -> list[Any]:

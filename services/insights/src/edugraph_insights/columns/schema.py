@@ -61,4 +61,13 @@ TRIES_OF_WEEKS = """
 SELECT date_trunc('week', day)::DATE AS monday, student, count(*), sum(outcome)::BIGINT
 FROM first_attempts GROUP BY ALL
 """
+# `terms` has the terms of the question. Terms may overlap. The end of a term is not part of it.
+TRIES_OF_TERMS = """
+SELECT term, student, count(*), sum(outcome)::BIGINT
+FROM first_attempts JOIN terms ON moment >= starts AND moment < ends GROUP BY ALL
+"""
+TRIES_IN_NO_TERM = """
+SELECT count(*) FROM first_attempts
+WHERE NOT EXISTS (SELECT 1 FROM terms WHERE moment >= starts AND moment < ends)
+"""
 TRIES_WITHOUT_POINT = "SELECT count(*) FROM first_attempts ANTI JOIN tests USING (item)"

@@ -30,6 +30,7 @@ from edugraph_insights.questions import (
     roster,
     spread,
     student,
+    terms,
     ties,
     today,
     together,
@@ -77,6 +78,7 @@ QUESTIONS: Mapping[str, Question[Any, Any]] = {
         changes,
         spread,
         due,
+        terms,
         actions,
     )
 }

@@ -5,10 +5,8 @@ from datetime import date
 from typing import Annotated, ClassVar
 
 from edugraph_insights.answers import (
-    Amount,
     Count,
     Evidence,
-    Figure,
     Found,
     Mark,
     Measured,
@@ -16,14 +14,11 @@ from edugraph_insights.answers import (
     Noise,
     Row,
     Share,
-    mean_of,
-    number_of,
-    statistic,
 )
-from edugraph_insights.facts import Facts, numbers_of
+from edugraph_insights.facts import Facts
 from edugraph_insights.questions.question import Parameters, Question
+from edugraph_insights.questions.work import Work, mistakes_by_student
 from edugraph_insights.school_days import beginning_of, monday
-from edugraph_insights.statistics import mean
 
 
 class Week(Row):
@@ -51,41 +46,25 @@ def find(facts: Facts, asked: Parameters) -> Found[Week]:
     for told in facts.mistakes(asked.course):  # a row for each point behind it
         made[monday(told["at"], facts.zone)][told["record"]] = told["student"], told["resolved"]
     rows: list[Measured[Week]] = []
+    mistakes_of: Counter[str] = Counter()
     for week in tried.of_weeks.keys() | made.keys():
-        tries_of_students = tried.of_weeks.get(week, {})
-        tries_of = numbers_of(tries_of_students)
-        mistakes = made.get(week, {})
-        open_ones = [student for student, resolved in mistakes.values() if not resolved]
-        right = {student: tries.right for student, tries in tries_of_students.items()}
+        work = Work(tried.of_weeks.get(week, {}), made.get(week, {}))
+        mistakes_of.update(mistakes_by_student(work.mistakes))
         begins = beginning_of(week, facts.zone)
         row = Week(
             week=week.isoformat(),
             school_week=facts.term.week_of(begins, facts.zone) if facts.term else None,
-            first_attempts=sum(tries_of.values()),
-            students=len(tries_of),
-            right=mean(list(right.values())),
-            mistakes=len(mistakes),
-            unresolved=len(open_ones),
             evidence=asked.in_week(week, facts.zone).records(),
+            **work.numbers(),
         )
-        about = (asked.course, week.isoformat())
-        mistakes_of = Counter(student for student, _ in mistakes.values())
-        # No record says when a mistake was resolved, so that the unresolved ones of a closed week may change by one.
-        figures: dict[str, Figure] = {
-            "first_attempts": Amount(statistic("first attempts of week", *about), tries_of),
-            "students": number_of(statistic("tried in week", *about), tries_of),
-            "right": mean_of(statistic("right in week", *about), right),
-            "mistakes": Amount(statistic("mistakes of week", *about), mistakes_of),
-        }
-        rows.append(Measured(row, frozenset(tries_of) | frozenset(mistakes_of), figures))
+        figures = work.figures("week", asked.course, week.isoformat())
+        rows.append(Measured(row, work.students, figures))
     return Found(
         tuple(rows),
         of_how_many={
             "students": frozenset(facts.students),
             "first attempts": Counter(tried.numbers),
-            "mistakes": Counter(
-                student for of_week in made.values() for student, _ in of_week.values()
-            ),
+            "mistakes": mistakes_of,
         },
     )
 

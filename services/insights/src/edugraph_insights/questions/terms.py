@@ -1,0 +1,98 @@
+"""How does this course go, term by term?"""
+
+from collections import Counter
+from datetime import datetime
+from typing import Annotated, ClassVar
+
+from edugraph_insights.answers import (
+    Count,
+    Evidence,
+    Found,
+    Mark,
+    Measured,
+    Name,
+    Noise,
+    Row,
+    Share,
+)
+from edugraph_insights.facts import MOST_TERMS, Facts
+from edugraph_insights.questions.question import Parameters, Question
+from edugraph_insights.questions.work import Work, mistakes_by_student
+
+
+class TermOfCourse(Row):
+    """A term with attempts or mistakes. `right` is null without first attempts. `students` have first attempts."""
+
+    identity: ClassVar[tuple[str, ...]] = ("term",)
+
+    term: Name
+    name: Name
+    starts: Annotated[datetime, Mark.NAME]
+    ends: Annotated[datetime, Mark.NAME]
+    first_attempts: Count
+    students: Count
+    right: Share
+    mistakes: Count
+    unresolved: Count
+    evidence: Evidence = None
+    noise: Noise = None
+
+
+def find(facts: Facts, asked: Parameters) -> Found[TermOfCourse]:
+    terms = [term for term in facts.dated_terms() if asked.term in (None, term.id)]
+    tried = facts.first_tries(asked.course, terms)
+    mistakes: dict[str, tuple[str, bool]] = {}
+    moments: dict[str, datetime] = {}
+    for told in facts.mistakes(asked.course):  # a row for each point behind it
+        mistakes[told["record"]] = told["student"], told["resolved"]
+        moments[told["record"]] = told["at"]
+    in_no_term = set(mistakes)
+    rows: list[Measured[TermOfCourse]] = []
+    terms_without_records = 0
+    for term in terms:
+        in_term = {record for record, moment in moments.items() if term.has(moment)}
+        in_no_term -= in_term
+        made = {record: mistakes[record] for record in in_term}
+        work = Work(tried.of_terms.get(term.id, {}), made)
+        if not work.students:
+            terms_without_records += 1
+            continue
+        row = TermOfCourse(
+            term=term.id,
+            name=term.name,
+            starts=term.starts,
+            ends=term.ends,
+            evidence=asked.model_copy(update={"term": term.id}).records(),
+            **work.numbers(),
+        )
+        # Two terms with the same days have the same numbers, so they have the same noise.
+        days = (term.starts.isoformat(), term.ends.isoformat())
+        figures = work.figures("term", asked.course, *days)
+        rows.append(Measured(row, work.students, figures))
+    return Found(
+        tuple(rows),
+        of_how_many={
+            "students": frozenset(facts.students),
+            "first attempts": Counter(tried.numbers),
+            "mistakes": mistakes_by_student(mistakes),
+        },
+        left_out={
+            "first attempts in no term": tried.in_no_term,
+            "mistakes in no term": len(in_no_term),
+            "terms without records of the course": terms_without_records,
+        },
+    )
+
+
+QUESTION = Question(
+    name="terms",
+    title="How does this course go, term by term?",
+    computed_by=f"Of each of the latest {MOST_TERMS} terms with a beginning and an end: the attempts in it that are "
+    "the first of a student at an item of the course, the mean over students of their share right, and mistakes; "
+    "unresolved are those which no record says are resolved. Who repeats a course has first attempts only at items "
+    "that are new to them. With noise, a term that overlaps a shorter one is left out.",
+    parameters=Parameters,
+    row=TermOfCourse,
+    find=find,
+    order=lambda row: (row.starts, row.term),
+)
