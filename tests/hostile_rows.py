@@ -382,9 +382,55 @@ def mostly(
     return st.sampled_from([*[first] * len(others), *others]).flatmap(lambda chosen: chosen)
 
 
+_COURSE: Tree = {"id": "http://lms/courses/c1", "type": "CourseOffering", "name": "物理"}
+_QUIZ: Tree = {"id": "http://lms/quiz/1", "type": "Assessment", "name": "1+1", "isPartOf": _COURSE}
+_PUPIL: Tree = {"id": "http://lms/users/u7", "type": "Person", "name": "Mei"}
+# (action, object, generated) of events of Caliper, which are read as statements.
+_ACTS: tuple[tuple[str, Tree, Tree], ...] = (
+    (
+        "Graded",
+        {
+            "type": "Attempt",
+            "assignee": _PUPIL,
+            "assignable": _QUIZ,
+            "count": 2,
+            "duration": "PT9S",
+        },
+        {"type": "Score", "scoreGiven": 1, "maxScore": 2, "extensions": {"success": "False"}},
+    ),
+    (
+        "Completed",
+        {"id": "http://lms/q/1", "type": "AssessmentItem", "isPartOf": _QUIZ},
+        {"type": "FillinBlankResponse", "values": ["three"]},
+    ),
+    (
+        "Posted",
+        {"type": "Message", "body": "hi", "isPartOf": {"type": "Thread", "id": "http://lms/t/1"}},
+        {},
+    ),
+    ("Commented", {"id": "http://lms/p/1", "type": "Document"}, {"value": "hi"}),
+    ("Viewed", {"id": "http://lms/v/1", "type": "VideoObject"}, {}),
+)
+CALIPER: tuple[Tree, ...] = tuple(
+    {
+        "id": "urn:uuid:5f1e5f9e-0000-4000-8000-000000000003",
+        "actor": _PUPIL,
+        "action": action,
+        "object": entity,
+        "generated": generated,
+        "eventTime": "2026-01-05T08:00:00Z",
+        "group": _COURSE,
+        "membership": {"member": _PUPIL, "organization": _COURSE, "roles": ["Learner"]},
+        "session": {"type": "Session", "user": "http://lms/users/u7"},
+        "extensions": {"transformerVersion": "event-routing-backends@10.0.0"},
+    }
+    for action, entity, generated in _ACTS
+)
+
+
 HOSTILE: dict[Format, st.SearchStrategy[str]] = {
     "ndjson": mostly(nearly(RECORDS), record, anything),
-    "xapi": mostly(nearly(STATEMENTS), statement, anything),
+    "xapi": mostly(nearly((*STATEMENTS, *CALIPER)), statement, anything),
     "openedx": mostly(nearly(EVENTS), event, anything),
     "csv": mostly(st.one_of(*map(nearly_a_row, RECORDS)), table_row),
 }
