@@ -404,3 +404,25 @@ def test_nobody_becomes_a_leader_by_the_end_of_another_claim(room: Room, graph: 
     graph.settle_persons()
     [leader] = room.query("MATCH (t)-[:LEADS]->(:Group) RETURN t.id AS id")
     assert leader == {"id": "L"}
+
+
+@pytest.mark.parametrize("settled", [True, False])
+@pytest.mark.parametrize("claim", [("me", "mine"), ("mine", "me"), ("boss", "me", "mine")])
+def test_nobody_becomes_a_leader_by_another_id_of_theirs(
+    room: Room, graph: Graph, claim: tuple[str, ...], settled: bool
+) -> None:
+    """The office's list ties the ids, and the settler may not have run yet. Out: either loop of `_own` in groups.py."""
+    graph.write_batch(batch([person(*claim)], "list", 0))
+    if settled:
+        graph.settle_persons()
+    rights = ImportRights(roster=True, client="own", person=person_mark("own", "me"))
+    lines = []
+    for line, teacher in enumerate(("mine", "T9"), start=1):
+        data = {"group_id": "8B", "teacher_id": teacher, "role": "leader"}
+        row = {"type": "membership_record", "timestamp": "2026-03-01", "record_id": teacher}
+        lines.append((line, parse_record({**row, "data": data})))
+    outcome = graph.write_batch(RecordBatch("own", 0, lines, (), 2, rights=rights))
+    assert (outcome.written, outcome.rejected) == (1, 1)
+    graph.settle_persons()
+    rows = room.query("MATCH (t)-[:LEADS]->(:Group) RETURN t.id AS id")
+    assert [row["id"] for row in rows] == ["T9"]

@@ -22,7 +22,12 @@ from edugraph_common.contracts.messages import person_mark
 from edugraph_common.contracts.records import iso
 from edugraph_common.sources.rights import NEEDS_OPERATE, OWN_LEADER
 from edugraph_importer.graph.model import GroupCounts, IdClaim, Node, Pair, PersonInGroup
-from edugraph_importer.graph.owners import Claims, changed_claims, ids_of_persons
+from edugraph_importer.graph.owners import (
+    Claims,
+    changed_claims,
+    ids_claimed_with,
+    ids_of_persons,
+)
 from edugraph_importer.graph.statements import CYPHER, Row, run_rows
 from edugraph_importer.graph.tombstones import Tombstones
 from edugraph_importer.graph.unit_of_work import Leading
@@ -337,13 +342,23 @@ class LeaderNotes:
         run_rows(tx, "note_id_claim_changes", rows)
 
     def _own(self, tx: neo4j.Transaction, person_ids: Iterable[str]) -> set[str]:
-        """Return those of these ids that belong to the caller's own person."""
+        """Return those of these ids that belong to the caller's own person.
+
+        While claims wait to be settled, the owners of ids are out of date. Then each id that claims tie to the
+        caller's own counts, also one that others claim as well.
+        """
         if not self.cause.marks:
             return set()
         own: set[str] = set()
-        for person_id, ids in ids_of_persons(tx, set(person_ids)).items():
+        ids_by_person = ids_of_persons(tx, set(person_ids))
+        for person_id, ids in ids_by_person.items():
             if any(self.cause.is_caller(each) for each in ids):
                 own.add(person_id)
+        others = ids_by_person.keys() - own
+        if others and list(tx.run(CYPHER["id_claims_to_settle"])):
+            for person_id in others:
+                if any(self.cause.is_caller(each) for each in ids_claimed_with(tx, person_id)):
+                    own.add(person_id)
         return own
 
 

@@ -73,6 +73,21 @@ def ids_of_persons(tx: neo4j.Transaction, person_ids: Collection[str]) -> dict[s
     return found
 
 
+def ids_claimed_with(tx: neo4j.Transaction, person_id: str) -> set[str]:
+    """Return all ids that claims tie to an id, directly or by other ids, whoever owns them."""
+    found = set[str]()
+    new = {person_id}
+    while new:
+        found |= new
+        tied = set[str]()
+        for row in tx.run(CYPHER["claims_of_persons"], ids=sorted(new)):
+            tied.add(row["claimed"])
+        for row in tx.run(CYPHER["claimants_of"], ids=sorted(new)):
+            tied.add(row["person"])
+        new = tied - found
+    return found
+
+
 Claims = Mapping[str, Collection[IdClaim]]
 """The id of a person_record -> its claims."""
 
