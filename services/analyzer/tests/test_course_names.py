@@ -13,7 +13,7 @@ from edugraph_analyzer.redaction import Redactor
 WRITTEN = {
     "阿依古丽·买买提": ("阿依古丽·买买提", "阿依古丽买买提", "阿依古丽•买买提", "阿依古丽 买买提", "阿依古丽", "买买提"),
     "古力米热·阿不都热合曼": ("古力米热·阿不都热合曼", "古力米热阿不都热合曼", "阿不都热合曼"),
-    "陈思琪": ("陈思琪", "陈 思琪", "陈 思 琪", "思琪", "chen siqi", "Chen Siqi", "ChenSiqi", "CHEN Siqi", "Siqi Chen", "siqi", "Chén Sīqí"),
+    "陈思琪": ("陈思琪", "陈 思琪", "陈 思 琪", "思琪", "chen siqi", "Chen Siqi", "ChenSiqi", "Si Qi", "CHEN Siqi", "Siqi Chen", "siqi", "Chén Sīqí"),
     "吕丽华": ("lv lihua", "Lu Lihua", "lyu li hua", "LIHUA LV"),
     "曾子墨": ("Zeng Zimo", "zimozeng"),
     "欧阳静": ("ouyang jing", "Ou Yang Jing", "Jing Ouyang"),
