@@ -33,6 +33,7 @@ def main() -> None:
             pages: dict[str, dict[str, str]] = {
                 "today": {"term": TERM},
                 "point": {"point": POINTS[language], "term": TERM},
+                "school": {"order": "need", "term": TERM},
                 "overview": {},
                 "students": {},
                 "student": {"student": STUDENTS[language]},

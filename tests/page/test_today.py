@@ -375,7 +375,7 @@ def test_each_role_begins_with_its_own_page_in_the_last_term(visit_guarded: Visi
         assert f"term={last}" in shown.url
     visit_guarded.page.goto("about:blank")
     shown = landed(visit_guarded, "eg_analyst")
-    assert shown.locator("[data-page=overview]").count() == 1
+    assert shown.locator("[data-page=school]").count() == 1
 
 
 def test_whoever_sees_no_persons_is_offered_no_page_about_them(visit_guarded: Visitor) -> None:

@@ -10,6 +10,7 @@ import { people } from './pages/people.js';
 import { point } from './pages/point.js';
 import { records } from './pages/records.js';
 import { review } from './pages/review.js';
+import { school } from './pages/school.js';
 import { student } from './pages/student.js';
 import { students } from './pages/students.js';
 import { today } from './pages/today.js';
@@ -20,9 +21,10 @@ import { chosenDays, timesAsked } from './times.js';
 import { savedViews } from './views.js';
 import { LANGUAGES, hasWords, language, showIn, speak, t } from './words.js';
 
-// Each page with the question of the API without which it has nothing to say.
+// Each page with the question of the API without which it has nothing to say. `of` are the callers whom it is for, by what they see.
 const PAGES = {
   today: { show: today, needs: 'today' },
+  school: { show: school, needs: 'terms', of: ['everybody', 'groups', 'cells'] },
   overview: { show: overview, needs: 'weak-points' },
   students: { show: students, needs: 'roster' },
   map: { show: map, needs: 'course-map' },
@@ -106,9 +108,19 @@ async function showPage(mine) {
 /** Return the address of the first page that is open to the caller. A student begins with the page about themselves. */
 function firstAddress(more = {}) {
   if (choices && isStudent()) return link('student', { student: choices.person, ...more });
-  const first = Object.keys(PAGES).find(name => choices?.questions.has(PAGES[name].needs)) ?? 'overview';
+  if (choices && isHead()) return link('school', more);
+  const first = Object.keys(PAGES).find(isOpen) ?? 'overview';
   return link(first, more);
 }
+
+/** Return whether a page is open to the caller and meant for them. */
+function isOpen(name) {
+  const { needs, of } = PAGES[name];
+  return Boolean(choices?.questions.has(needs)) && (!of || of.includes(choices.sees));
+}
+
+/** Return whether the caller sees the whole school and leads nobody. Only who leads students sees what was done about them. */
+const isHead = () => isOpen('school') && !choices.questions.has('actions');
 
 const isStudent = () => choices.sees === 'self' && choices.questions.has('student');
 
@@ -146,7 +158,7 @@ function frame(page) {
 }
 
 function pageLinks(page) {
-  const pages = Object.entries(PAGES).filter(([, each]) => !each.hidden && choices?.questions.has(each.needs));
+  const pages = Object.entries(PAGES).filter(([name, each]) => !each.hidden && isOpen(name));
   const own = choices && isStudent() && h('a', { href: link('student', { student: choices.person }), 'aria-current': page === 'student' ? 'page' : null }, t('nav.student'));
   return h('nav', { 'aria-label': t('nav.pages') }, own,
     pages.filter(([name]) => !(own && name === 'students')).map(([name]) => h('a', { href: link(name), 'aria-current': name === page ? 'page' : null, 'data-keep-focus': `nav-${name}` }, t(`nav.${name}`))));

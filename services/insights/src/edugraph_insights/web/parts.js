@@ -107,7 +107,7 @@ function csvButton(question, parameters) {
  * What is `prose` has room for words on a small screen. The first column heads its row. Of a long table only the first rows are
  * there, and how many are not. On a phone, each row of a table that cannot be sorted is a card.
  */
-export function table(caption, columns, rows, { sort, none = t('table.none'), hidden = 0, most = MOST_ROWS } = {}) {
+export function table(caption, columns, rows, { sort, none = t('table.none'), hidden = 0, most = MOST_ROWS, look = '' } = {}) {
   const wanted = sort === undefined ? '' : state().sort ?? sort;
   const [by, down] = [wanted.replace(/^-/, ''), wanted.startsWith('-')];
   const column = columns.find(each => each.name === by && each.key);
@@ -121,12 +121,12 @@ export function table(caption, columns, rows, { sort, none = t('table.none'), hi
   });
   const isCards = sort === undefined;
   const listed = state().rows === 'all' ? ordered : ordered.slice(0, most);
-  const body = listed.map(row => h('tr', { 'data-row': row.point ?? row.student ?? row.record ?? row.kind ?? null, role: isCards && 'row' },
+  const body = listed.map(row => h('tr', { 'data-row': row.point ?? row.student ?? row.record ?? row.kind ?? row.course ?? null, role: isCards && 'row' },
     columns.map((each, place) => h(place ? 'td' : 'th', { scope: place ? null : 'row', class: each.text ? each.prose && 'prose' : 'figure', 'data-label': place ? each.label : null, role: isCards && (place ? 'cell' : 'rowheader') }, each.cell(row)))));
   const wide = (words, look) => h('tr', {}, h('td', { colspan: columns.length, class: look }, words));
   const rest = ordered.length - listed.length;
   const whole = h('div', { class: 'scrolls', tabindex: '0', role: 'region', 'aria-label': caption },
-    h('table', { class: isCards && 'cards-on-phone', role: isCards && 'table' }, h('caption', {}, caption), h('thead', { role: isCards && 'rowgroup' }, h('tr', { role: isCards && 'row' }, heads)),
+    h('table', { class: isCards && `cards-on-phone ${look}`.trim(), role: isCards && 'table' }, h('caption', {}, caption), h('thead', { role: isCards && 'rowgroup' }, h('tr', { role: isCards && 'row' }, heads)),
       h('tbody', { role: isCards && 'rowgroup' }, body, !body.length && !hidden && wide(none, 'none'), hidden > 0 && wide(t('table.hidden_rows', { n: hidden }), 'hidden'))));
   return [whole, rest > 0 && h('p', { class: 'left-out' }, `${t('table.rest', { n: rest })} `, h('a', { href: changed({ rows: 'all' }) }, t('table.all')))];
 }
