@@ -16,7 +16,7 @@ from release import CHART, PATIENCE, RELEASE, ROOT, Failed, Release, Report, rec
 
 ON = ("monitoring.enabled=true", 'monitoring.interval="5s"')
 ALERT = "EduGraphNobodyConsumes"
-SETTLED = 25  # seconds: some scrapes after the last change
+SETTLED = 45  # seconds: the gateway looks at live sources each 30 s, and some scrapes follow
 
 
 def monitoring(release: Release, report: Report) -> None:
@@ -108,6 +108,7 @@ def _dashboards(release: Release, url: str) -> list[str]:
     with release.gateway() as gateway:
         job = gateway.send((ROOT / "examples" / "school_en.ndjson").read_bytes(), analyze=True)
         release.until("the import's end", lambda: gateway.ended(job), PATIENCE)
+        gateway.send_live(records(5, "live"))
     time.sleep(SETTLED)
     boards = [str(path) for path in sorted((CHART / "dashboards").glob("*.json"))]
     command = [

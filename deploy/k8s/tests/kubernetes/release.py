@@ -199,9 +199,16 @@ class Gateway:
     def __init__(self, url: str, key: str) -> None:
         self.url, self.key = url, key
 
-    def ask(self, path: str, body: bytes | None = None) -> Any:
-        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/x-ndjson"}
-        request = urllib.request.Request(self.url + path, data=body, headers=headers)
+    def ask(
+        self,
+        path: str,
+        body: bytes | None = None,
+        *,
+        content_type: str = "application/x-ndjson",
+        method: str | None = None,
+    ) -> Any:
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": content_type}
+        request = urllib.request.Request(self.url + path, data=body, headers=headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return json.load(answer)
@@ -238,6 +245,20 @@ class Gateway:
                 time.sleep(5)
             else:
                 return job
+
+    def send_live(self, body: bytes) -> None:
+        """Send lines of records as a source that runs, with a text that is analysed. The key writes it only here."""
+        source = {"name": "live", "kind": "records", "live_texts_a_day": 10}
+        keys = [self.key.split("_")[1]]
+        records = [json.loads(line) for line in body.splitlines()]
+        self._ask_json("/v1/sources", {**source, "keys": keys}, "POST")
+        self._ask_json("/v1/sources/live/records", {"records": records}, "POST")
+        del source["name"]
+        self._ask_json("/v1/sources/live", {**source, "keys": []}, "PUT")
+
+    def _ask_json(self, path: str, value: dict[str, Any], method: str) -> Any:
+        body = json.dumps(value).encode()
+        return self.ask(path, body, content_type="application/json", method=method)
 
     def report(self, job: str) -> Any:
         return self.ask(f"/v1/jobs/{job}")
