@@ -73,7 +73,8 @@ class School:
 
 
 def names_of(shown: Page) -> list[str]:
-    return shown.locator(".by-terms tbody th a").all_inner_texts()
+    names: list[str] = shown.locator(".by-terms tbody th a").all_inner_texts()
+    return names
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
