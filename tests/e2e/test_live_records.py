@@ -215,7 +215,7 @@ def test_an_erased_person_stays_away_and_a_wrong_row_is_set_aside(
     assert (report.written, report.rejected) == (3, 3)
     assert in_graph(clean) == keys(source, (1, 5))
     rejects = httpx.get(f"{clean.url}/v1/jobs/{report.job_id}/rejects", timeout=30).text
-    # Of a row that came within a minute of the erasure the reason is kept, and none of its values.
+    # The reject of a row that came within a minute of the erasure has its reason, and none of its values.
     assert "an ISO 8601 date and time" in rejects
     assert "r2" not in rejects
     assert gone not in rejects
