@@ -158,7 +158,7 @@ def test_a_letter_that_was_stored_and_not_acknowledged_is_one_letter(bench: Benc
     )
     assert bench.letters.stored() == [stored]
     assert left(bench) == [task_id]
-    assert bench.state(task_id) == "FAILURE"
+    until(lambda: bench.state(task_id) == "FAILURE")
 
 
 @pytest.mark.real
