@@ -10,6 +10,7 @@ from typing import Any
 
 from edugraph_common.contracts.records import InvalidRecord
 from edugraph_common.sources.platforms import Platforms
+from edugraph_common.sources.statements import id_of_agent
 from edugraph_common.sources.students import People, as_id, texts_in
 
 # The folders of a platform's address in which each of its persons has a page.
@@ -135,7 +136,7 @@ def people_of_event(value: Any, platforms: Platforms) -> People:
     """
     ids = set()
     for person in _persons(value):
-        found = _person_id(person, platforms)
+        found = id_of_agent(_agent(person), platforms)
         if found:
             ids.add(found)
     if ids:
@@ -225,15 +226,6 @@ def _agent(person: Any) -> Fields:
     if address:
         agent["openid"] = address
     return agent
-
-
-def _person_id(person: Any, platforms: Platforms) -> str:
-    """Return the id that `Agent.id` gives to the agent of a person."""
-    agent = _agent(person)
-    account = agent.get("account")
-    if account:
-        return platforms.account_id(as_id(account["homePage"]), as_id(account["name"]))
-    return as_id(agent.get("mbox")).removeprefix("mailto:") or as_id(agent.get("openid"))
 
 
 def _persons(value: Any) -> Iterator[Any]:

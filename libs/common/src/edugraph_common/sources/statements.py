@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from edugraph_common.contracts.record_fields import MOST_POINTS, normal_id
 from edugraph_common.contracts.records import InvalidRecord, escaped, iso, shorten
 from edugraph_common.sources.platforms import Platforms
+from edugraph_common.sources.students import as_id
 
 # The specification has one IRI for the verb that voids a statement.
 VOIDED = "http://adlnet.gov/expapi/verbs/voided"
@@ -218,6 +219,16 @@ def parse_agent(value: Any) -> Agent | None:
         return Agent.model_validate(value)
     except ValidationError:
         return None
+
+
+def id_of_agent(agent: dict[str, Any], platforms: Platforms) -> str:
+    """Return what `Agent.id` would be, although the agent may be wrong in other ways. An empty text means no id."""
+    account = agent.get("account")
+    name = as_id(account.get("name")) if isinstance(account, dict) else ""
+    if name and isinstance(account, dict):
+        name = platforms.account_id(as_id(account.get("homePage")), name)
+    mail = as_id(agent.get("mbox")).removeprefix("mailto:")
+    return name or mail or as_id(agent.get("mbox_sha1sum")) or as_id(agent.get("openid"))
 
 
 def verb_iri(value: Any) -> str | None:

@@ -33,13 +33,14 @@ from edugraph_common.sources.statements import (
     Object,
     Statement,
     agents_of_students,
+    id_of_agent,
     last_part,
     objects_at,
     parse_statement,
     statement_id,
     verb_iri,
 )
-from edugraph_common.sources.students import People, as_id, texts_in
+from edugraph_common.sources.students import People, texts_in
 
 # Raise this number when a statement becomes another record than before.
 READING = FIRST_STATEMENT_READING + 4
@@ -70,7 +71,7 @@ def people_of_statement(value: Any, platforms: Platforms) -> People:
     """
     if caliper.is_event(value):
         return caliper.people_of_event(value, platforms)
-    ids = frozenset(_id_of_agent(agent, platforms) for agent in agents_of_students(value)) - {""}
+    ids = frozenset(id_of_agent(agent, platforms) for agent in agents_of_students(value)) - {""}
     if not ids and verb_iri(value) != VOIDED:
         return People(ids, tuple(texts_in(value)))
     names = [agent.get("name") for agent in _persons(value) if _has_only_a_name(agent, platforms)]
@@ -83,19 +84,9 @@ def _persons(value: Any) -> Iterator[dict[str, Any]]:
     yield from objects_at(value, _PERSONS, with_extensions=False)
 
 
-def _id_of_agent(agent: dict[str, Any], platforms: Platforms) -> str:
-    """Return what `Agent.id` would be, although the agent may be wrong in other ways."""
-    account = agent.get("account")
-    name = as_id(account.get("name")) if isinstance(account, dict) else ""
-    if name and isinstance(account, dict):
-        name = platforms.account_id(as_id(account.get("homePage")), name)
-    mail = as_id(agent.get("mbox")).removeprefix("mailto:")
-    return name or mail or as_id(agent.get("mbox_sha1sum")) or as_id(agent.get("openid"))
-
-
 def _has_only_a_name(agent: dict[str, Any], platforms: Platforms) -> bool:
     """Return whether an agent has no id. An activity has an IRI, and is not an agent."""
-    return "id" not in agent and not _id_of_agent(agent, platforms)
+    return "id" not in agent and not id_of_agent(agent, platforms)
 
 
 Fields = dict[str, Any]
