@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edugraph_common.contracts.records import InvalidRecord
+from edugraph_common.sources.json_source import as_object
 from edugraph_common.sources.platforms import Platforms
 from edugraph_common.sources.statements import id_of_agent
 from edugraph_common.sources.students import People, as_id, texts_in
@@ -189,12 +190,12 @@ def _meaning(event: dict[str, Any]) -> _Meaning:
 
 def _graded(attempt: Any, generated: Any) -> _Meaning:
     """Return what a grade says. The student is the person who made the attempt, and not the one who graded it."""
-    attempt = _fields(attempt)
+    attempt = as_object(attempt)
     # The router of Open edX has the fields of an attempt in the extensions.
-    attempt = {**_fields(attempt.get("extensions")), **attempt}
-    score = _fields(generated)
-    score = _fields(score.get("score")) or score
-    details = _fields(score.get("extensions"))
+    attempt = {**as_object(attempt.get("extensions")), **attempt}
+    score = as_object(generated)
+    score = as_object(score.get("score")) or score
+    details = as_object(score.get("extensions"))
     points = {"raw": score.get("scoreGiven"), "max": score.get("maxScore")}
     result: Fields = {"score": {name: given for name, given in points.items() if given is not None}}
     # The router of Open edX writes the outcome as the text of Python's True or False.
@@ -214,7 +215,7 @@ def _agent(person: Any) -> Fields:
     """Return the agent of a person. The address of a person's page at a platform is an account there."""
     address = _address(person)
     agent: Fields = {"objectType": "Agent"}
-    name = _fields(person).get("name")
+    name = as_object(person).get("name")
     if isinstance(name, str) and name:
         agent["name"] = name
     if address.startswith("mailto:"):
@@ -247,7 +248,7 @@ def _persons(value: Any) -> Iterator[Any]:
 def _activity(entity: Any, definition: Fields) -> Fields:
     kind = _ACTIVITY_TYPES.get(_type(entity), "resource")
     described: Fields = {"type": _TYPES + kind, **definition}
-    name = _fields(entity).get("name")
+    name = as_object(entity).get("name")
     if isinstance(name, str) and name:
         described["name"] = {"und": name}
     activity: Fields = {"objectType": "Activity", "definition": described}
@@ -265,10 +266,10 @@ def _context(event: dict[str, Any], entity: Any) -> Fields:
     course = _course(event, entity)
     if course is not None:
         # The address alone may stand for the course of an event.
-        described = {**_fields(course), "id": _address(course), "type": "CourseOffering"}
+        described = {**as_object(course), "id": _address(course), "type": "CourseOffering"}
         around.append(_activity(described, {}))
     context: Fields = {"contextActivities": {"parent": around}}
-    router = _fields(event.get("extensions")).get("transformerVersion")
+    router = as_object(event.get("extensions")).get("transformerVersion")
     if isinstance(router, str) and router.startswith(_ROUTER):
         context["extensions"] = {_ROUTER_EXTENSION: router}
     return context
@@ -282,7 +283,7 @@ def _course(event: dict[str, Any], entity: Any) -> Any:
     group = event.get("group")
     if isinstance(group, str) and group:
         return group
-    membership = _fields(event.get("membership"))
+    membership = as_object(event.get("membership"))
     for begin in (
         group,
         _part_of(entity),
@@ -307,14 +308,14 @@ def _chain(begin: Any) -> Iterator[Any]:
 
 def _part_of(entity: Any) -> Any:
     """Return what an entity is a part of, or None. The router of Open edX has it in the extensions."""
-    fields = _fields(entity)
-    extensions = _fields(fields.get("extensions"))
+    fields = as_object(entity)
+    extensions = as_object(fields.get("extensions"))
     return fields.get("isPartOf") or fields.get("subOrganizationOf") or extensions.get("isPartOf")
 
 
 def _is_staff(membership: Any) -> bool:
     """Return whether all roles that a membership names are those of the staff."""
-    roles = _fields(membership).get("roles")
+    roles = as_object(membership).get("roles")
     if not isinstance(roles, list) or not roles:
         return False
     for role in roles:
@@ -329,7 +330,7 @@ def _is_staff(membership: Any) -> bool:
 
 def _response(response: Any) -> str | None:
     """Return the answer in a response: its value, or its values one after another."""
-    fields = _fields(response)
+    fields = as_object(response)
     value = fields.get("value")
     if isinstance(value, str):
         return value
@@ -340,7 +341,7 @@ def _response(response: Any) -> str | None:
 
 
 def _text(entity: Any, field: str) -> str | None:
-    text = _fields(entity).get(field)
+    text = as_object(entity).get(field)
     if not isinstance(text, str):
         return None
     return text
@@ -348,23 +349,17 @@ def _text(entity: Any, field: str) -> str | None:
 
 def _type(entity: Any) -> str:
     """Return the type of an entity, or an empty text. An address alone has no type."""
-    return as_id(_fields(entity).get("type"))
+    return as_id(as_object(entity).get("type"))
 
 
 def _address(entity: Any) -> str:
     """Return the IRI of an entity, or an empty text. The entity may be the IRI itself."""
     if isinstance(entity, str):
         return entity.strip()
-    return as_id(_fields(entity).get("id"))
+    return as_id(as_object(entity).get("id"))
 
 
 def _without_urn(given: Any) -> Any:
     if isinstance(given, str):
         return given.strip().removeprefix("urn:uuid:")
     return given
-
-
-def _fields(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {}
-    return value

@@ -160,6 +160,13 @@ def decode_json(raw: bytes) -> Any:
         ) from None
 
 
+def as_object(value: Any) -> dict[str, Any]:
+    """Return a decoded value if it is a JSON object, and else an empty one."""
+    if not isinstance(value, dict):
+        return {}
+    return value
+
+
 def decode_text(raw: bytes) -> str:
     """Return the text of a row. Raises InvalidRecord."""
     try:

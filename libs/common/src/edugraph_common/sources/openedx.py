@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from edugraph_common.contracts.record_fields import MOST_POINTS
 from edugraph_common.contracts.records import InvalidRecord, Record, parse_record, shorten
-from edugraph_common.sources.json_source import decode_json
+from edugraph_common.sources.json_source import as_object, decode_json
 from edugraph_common.sources.platforms import Platforms
 from edugraph_common.sources.rows import NotRelevant
 from edugraph_common.sources.students import STUDENT_FIELDS, People, as_id, texts_in
@@ -141,7 +141,9 @@ def read_event(value: Any, platforms: Platforms) -> Record | NotRelevant:
     extract = None
     if isinstance(payload, dict):
         extract = _EXTRACTORS.get(name)
-    is_in_course = _dict(payload).get("course_id") or _dict(value.get("context")).get("course_id")
+    is_in_course = as_object(payload).get("course_id") or as_object(value.get("context")).get(
+        "course_id"
+    )
     kind = _kind_of_use(name) if is_in_course else None
     not_relevant = NotRelevant(_PAGE if name.startswith("/") else name)
     if extract is None and kind is None:
@@ -169,20 +171,14 @@ def read_event(value: Any, platforms: Platforms) -> Record | NotRelevant:
 
 def people_of_event(value: Any, platforms: Platforms) -> People:
     """Return the student of an event of any form, like `_Event.student_id`, and the target of a forum event."""
-    event = _dict(value)
-    context = _dict(event.get("context"))
-    data = _dict(_payload(event))
+    event = as_object(value)
+    context = as_object(event.get("context"))
+    data = as_object(_payload(event))
     ids = (data.get("user_id"), context.get("user_id"))
     names = (data.get("username"), context.get("username"), event.get("username"))
     found = (next(filter(None, map(as_id, (*ids, *names))), ""), as_id(data.get("target_username")))
     students = frozenset(platforms.log_id(name) for name in found if name)
     return People(students, () if students else tuple(texts_in(value)))
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {}
-    return value
 
 
 def _payload(value: dict[str, Any]) -> Any:
@@ -191,7 +187,7 @@ def _payload(value: dict[str, Any]) -> Any:
 
 def _parsed(value: dict[str, Any]) -> _Event:
     moment = value.get("timestamp") or value.get("time")
-    data = _dict(_payload(value))
+    data = as_object(_payload(value))
     try:
         return _Event.model_validate({**value, "timestamp": moment, "data": data})
     except ValidationError as error:
