@@ -385,6 +385,16 @@ def test_a_record_that_moves_between_two_portions_counts_once() -> None:
     assert found(store, "C", STUDENTS, BEGINNING) == (totals, (0, in_no_term))
 
 
+def test_without_terms_each_first_attempt_is_in_no_term() -> None:
+    """Out: the number in `first_tries` for a question without terms."""
+    graph = OwnGraph([tried("r1"), tried("r2", item="j"), tried("r3", hours=2)])
+    graph.change()
+    nothing: Any = None
+    facts = Facts(nothing, ("a",), None, NOW, zone=ZONE, columns=store_of(graph))
+    tries = facts.first_tries("C")
+    assert (tries.in_no_term, dict(tries.of_terms)) == (2, {})
+
+
 def test_a_change_of_all_courses_is_a_change_of_each_one() -> None:
     """Out: ALL_COURSES in `refresh`. A change of very many courses does not name them."""
     graph = OwnGraph([tried("r1")])

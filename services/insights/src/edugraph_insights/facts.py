@@ -332,6 +332,9 @@ class Facts:
             for week, student, *tries in reading.rows(TRIES_OF_WEEKS):
                 found.of_weeks[week][reading.student(student)] = FirstTries(*tries)
             [(found.without_point,)] = reading.rows(TRIES_WITHOUT_POINT)
+            if not terms:
+                found.in_no_term = sum(found.numbers.values())
+                return found
             for term_number, student, *tries in reading.rows(TRIES_OF_TERMS):
                 term = terms[term_number]
                 found.of_terms[term.id][reading.student(student)] = FirstTries(*tries)
