@@ -17,8 +17,10 @@ from edugraph_common.runtime.shared_state.source_registry import (
     WrongFormat,
 )
 from edugraph_gateway.deadlines import in_time
+from edugraph_gateway.problems import not_found_for
 from edugraph_gateway.submission.backpressure import Backpressure
 from edugraph_gateway.submission.idempotency import IdempotencyStore
+from edugraph_gateway.submission.live_sources import refuse_paused
 from edugraph_gateway.submission.request_body import BodyLimits
 from edugraph_gateway.submission.submit import WRITE_TIMEOUT_SECONDS, JobSubmitter
 from edugraph_gateway.submission.uploads import UploadSlots
@@ -79,3 +81,17 @@ class Intake:
             raise Problem(422, "source", words) from None
         except WrongFormat as wrong:
             raise Problem(422, "source", str(wrong)) from None
+
+    async def use_live_source(
+        self, caller: Caller, name: str, file_format: Format
+    ) -> DataSource | None:
+        """Return the source with this name for rows that come live, and note that it is in use.
+
+        Raises Refusal 404 for a source that is not the caller's, Problem 422, Problem 503 if it is paused, Retryable.
+        """
+        try:
+            source = await self.use_source(caller, name, file_format, is_live=True)
+        except Refusal:
+            raise not_found_for(caller.client_id, "source", name) from None
+        refuse_paused(source)
+        return source

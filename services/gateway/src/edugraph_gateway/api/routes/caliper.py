@@ -8,13 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.messages import INLINE_RECORDS
 from edugraph_common.runtime.service.described_body import described_body
-from edugraph_common.runtime.service.problems import Refusal
 from edugraph_common.sources.caliper import is_envelope, is_event, statement_of_event
 from edugraph_gateway.api.dependencies import Importer, IntakeDep, StatementsDep
 from edugraph_gateway.api.routes.sources import Name
-from edugraph_gateway.problems import invalid, not_found_for, problem_responses
+from edugraph_gateway.problems import invalid, problem_responses
 from edugraph_gateway.submission import statements as receiving
-from edugraph_gateway.submission.live_sources import refuse_paused
 from edugraph_gateway.submission.request_body import json_body
 
 router = APIRouter(tags=["sources"])
@@ -67,11 +65,7 @@ async def send_envelope(
         data = Envelope.model_validate(receiving.decoded_body(body)).data
     except ValidationError as error:
         raise invalid(error) from None
-    try:
-        source = await intake.use_source(caller, name, "xapi", is_live=True)
-    except Refusal:
-        raise not_found_for(caller.client_id, "source", name) from None
-    refuse_paused(source)
+    source = await intake.use_live_source(caller, name, "xapi")
     statements = []
     for each in data:
         if is_event(each) and not is_envelope(each):

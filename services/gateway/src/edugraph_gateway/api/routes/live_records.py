@@ -18,7 +18,6 @@ from edugraph_common.contracts.live_days import day_of_live_job, live_job_id_of_
 from edugraph_common.contracts.messages import INLINE_RECORDS
 from edugraph_common.contracts.records import Record, Withdrawal, parse_row
 from edugraph_common.runtime.service.described_body import described_body
-from edugraph_common.runtime.service.problems import Refusal
 from edugraph_common.sources.rights import check_rights
 from edugraph_gateway.api.dependencies import (
     ClockDep,
@@ -33,12 +32,11 @@ from edugraph_gateway.api.dependencies import (
 from edugraph_gateway.api.routes.previews import MARK_ID
 from edugraph_gateway.api.routes.sources import Name, show_source
 from edugraph_gateway.deadlines import in_time
-from edugraph_gateway.problems import invalid, not_found_for, problem_responses
+from edugraph_gateway.problems import invalid, problem_responses
 from edugraph_gateway.submission.live_records import LiveRecords
 from edugraph_gateway.submission.live_sources import (
     is_too_old,
     observed,
-    refuse_paused,
     texts_to_analyse,
 )
 from edugraph_gateway.submission.request_body import json_body
@@ -88,11 +86,7 @@ async def send_records(
         records = RecordsToSend.model_validate_json(body).records
     except ValidationError as error:
         raise invalid(error) from None
-    try:
-        source = await intake.use_source(caller, name, "ndjson", is_live=True)
-    except Refusal:
-        raise not_found_for(caller.client_id, "source", name) from None
-    refuse_paused(source)
+    source = await intake.use_live_source(caller, name, "ndjson")
     at = now()
     threads = intake.submitter.threads
     younger = tuple(each for each in records if not is_too_old(source, each.get("timestamp")))
