@@ -229,6 +229,19 @@ def test_a_row_names_all_persons_of_its_event() -> None:
     assert people_of_statement(value, PLATFORMS).ids == {"20", "21", "22", "23", "24", "25"}
 
 
+def test_a_row_gives_the_name_of_a_person_without_an_id() -> None:
+    """A row in which only somebody else has an id is found by the name. Out: `names` in `people_of_event`."""
+    teacher = {"id": f"{HOST}/users/3", "type": "Person", "name": "Mr Brook"}
+    value = graded(scoreGiven=1, maxScore=2)
+    value["actor"] = teacher
+    value["object"] = {**ATTEMPT, "assignee": {"type": "Person", "name": "Quillon Zephyr"}}
+    with pytest.raises(InvalidRecord):
+        read_statement(value, PLATFORMS)
+    people = people_of_statement(value, PLATFORMS)
+    assert people.ids == {"3"}
+    assert set(people.names) == {"Quillon Zephyr"}
+
+
 def test_a_file_has_events_or_envelopes_of_one_event() -> None:
     one = event("ViewEvent", "Viewed", QUIZ)
     envelope = {"sensor": HOST, "sendTime": "2026-09-21T09:00:01Z", "data": [one]}

@@ -133,15 +133,20 @@ def statement_of_event(value: dict[str, Any]) -> dict[str, Any]:
 def people_of_event(value: Any, platforms: Platforms) -> People:
     """Return whom an event of any form names.
 
-    The ids are those of all persons in the event, since its row has all of them.
+    The ids are those of all persons in the event, since its row has all of them. A person without an id is found by
+    the name.
     """
     ids = set()
+    names = []
     for person in _persons(value):
-        found = id_of_agent(_agent(person), platforms)
+        agent = _agent(person)
+        found = id_of_agent(agent, platforms)
         if found:
             ids.add(found)
+        elif "name" in agent:
+            names.append(agent["name"])
     if ids:
-        return People(frozenset(ids), ())
+        return People(frozenset(ids), tuple(names))
     return People(frozenset(), tuple(texts_in(value)))
 
 
