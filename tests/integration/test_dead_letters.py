@@ -118,12 +118,15 @@ def test_a_worker_stores_its_letters_and_acknowledges_them(bench: Bench) -> None
 @pytest.mark.real
 def test_letters_are_found_without_a_worker_and_told_when_one_comes(bench: Bench) -> None:
     """The workers died before they could. Out: `_record_ends` in the listener."""
-    bench.start(without="dead letters")
+    worker = bench.start(without="dead letters")
     listener = bench.listen("dead_letter")
     rejected = bench.send("reject")
     garbled = f"garbled-{uuid4().hex}"
     until(lambda: bench.depth("data_import.dead") == 1)
     bury(bench, garbled, body=b"[[", **{"x-edugraph-reason": None, "task": "trap_task"})
+    # A worker that is killed before it acknowledges the message leaves it to the next worker: a second letter.
+    worker.terminate()
+    worker.process.wait(60)
     bench.stop_workers()
     assert operator(bench).counts()[QUEUE] == 2
     assert bench.depth("data_import.dead") == 0

@@ -292,7 +292,7 @@ def test_a_full_queue_is_503_and_a_client_in_a_hurry_429(
             tmp_path,
             auth="on",
             max_queue_depth="1",
-            client_requests_per_minute="600",
+            client_requests_per_minute="30",
             client_burst_requests="30",
         ) as strict,
         strict.client(headers=api_key(addresses, "read", "submit")) as client,

@@ -210,7 +210,9 @@ def test_a_login_that_ends_while_the_worker_runs_uses_no_try_and_leaves_no_dead_
     school.admit()
     until(lambda: all(school.system.client.job(job).state in ENDED for job in jobs), 90, every=0.5)
     assert [school.system.client.job(job).state for job in jobs] == ["succeeded"] * len(jobs)
-    assert school.checks()["dead letters"]["ok"]
+    # Another engine of this session may use the same Redis, so the letters of other jobs do not count.
+    letters = json.loads(school.system.edugraph("dead", "list", "--json").stdout)["letters"]
+    assert [letter for letter in letters if letter["job_id"] in jobs] == []
     assert sum(school.metric("tasks_total", outcome="failed")) == 0
 
 
