@@ -43,19 +43,72 @@ def be_busy(route: Any) -> None:
     route.fulfill(status=503, json=problem)
 
 
+def be_busy_for_long(route: Any) -> None:
+    problem = {"type": "urn:edugraph:problem:busy", "status": 503}
+    route.fulfill(status=503, headers={"Retry-After": "100000"}, json=problem)
+
+
+def have_a_bug(route: Any) -> None:
+    problem = {"type": "urn:edugraph:problem:bug", "status": 500, "detail": "it is in the log"}
+    route.fulfill(status=500, json=problem)
+
+
+def be_null(route: Any) -> None:
+    route.fulfill(json=None)
+
+
+def be_no_table(route: Any) -> None:
+    route.fulfill(json={"rows": [None], "of_how_many": {}, "left_out": {}})
+
+
+def be_refused_by_a_proxy(route: Any) -> None:
+    route.fulfill(status=502, json={"type": "about:blank", "detail": {"upstream": "away"}})
+
+
+def be_refused_with_null(route: Any) -> None:
+    route.fulfill(status=502, json=None)
+
+
 def answer_nothing(_route: Any) -> None:
     """The request stays open."""
 
 
-@pytest.mark.parametrize("answer", [break_off, be_no_json, be_away, be_busy, answer_nothing])
-def test_a_failed_answer_ends_in_a_sentence_and_is_asked_for_again(
-    visit: Visitor, answer: Answer
-) -> None:
-    """To take the guards out: parse with `answer.json()` in api.js; leave AbortSignal.timeout out of `call`."""
-    visit.allowed = ("503", "ERR_FAILED")
+ANSWERS = (
+    break_off,
+    be_no_json,
+    be_null,
+    be_no_table,
+    be_away,
+    be_busy,
+    be_busy_for_long,
+    be_refused_by_a_proxy,
+    be_refused_with_null,
+    have_a_bug,
+    answer_nothing,
+)
+
+
+def time_out_soon(visit: Visitor) -> None:
     visit.page.add_init_script(
         "const timeout = AbortSignal.timeout.bind(AbortSignal); AbortSignal.timeout = () => timeout(700)"
     )
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_a_failed_answer_ends_in_a_sentence_and_is_asked_for_again(
+    visit: Visitor, answer: Answer
+) -> None:
+    """To take the guards out: parse with `answer.json()` in api.js; leave AbortSignal.timeout out of `call`;
+    leave `isObject` out of `objectIn`, `isListOfObjects` out of `whole`, the types out of `problemOf`, the longest
+    pause out of `inItsTurn`, or the status out of `isPassing`.
+    """
+    visit.allowed = ("500", "502", "503", "ERR_FAILED")
+    time_out_soon(visit)
+    if answer is not be_away:
+        # The block does not ask again by itself, so the button has to.
+        visit.page.add_init_script(
+            "const later = setTimeout; window.setTimeout = (done, ms) => (ms < 5000 ? later(done, ms) : 0)"
+        )
     visit.page.route(QUESTION, answer)
     shown = visit.open("overview", course=COURSE, lang="en")
     refused = shown.locator(f"{BLOCK} .refusal")
@@ -71,16 +124,20 @@ def test_a_failed_answer_ends_in_a_sentence_and_is_asked_for_again(
     assert not shown.query_selector(f"{BLOCK} .refusal")
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    ("language", "answer"), [("en", be_busy), ("zh", be_null), ("en", be_no_table)]
+)
 def test_the_last_answer_stays_and_says_its_time_while_no_newer_one_can_be_had(
-    visit: Visitor, language: str
+    visit: Visitor, language: str, answer: Answer
 ) -> None:
-    """To take the guard out: throw the problem in `ask` of api.js although there is an old answer."""
+    """To take the guard out: throw the problem in `ask` of api.js although there is an old answer, or keep an answer
+    before `whole` has looked at it.
+    """
     visit.allowed = ("503",)
     shown = visit.open("overview", course=COURSE, lang=language)
     before = visit.values(f"{BLOCK} tbody")
     go_to(shown, "students", "overview")
-    visit.page.route(QUESTION, be_busy)
+    visit.page.route(QUESTION, answer)
     # No answer is remembered any longer.
     shown.evaluate("const now = Date.now; Date.now = () => now() + 31_000")
     go_to(shown, "overview", "students")
@@ -103,7 +160,9 @@ def go_to(shown: Page, page: str, previous: str) -> None:
 
 def test_a_bug_of_the_page_ends_in_a_sentence(visit: Visitor) -> None:
     """To take the guard out: throw again what is not a Problem in `refusal` of parts.js."""
-    visit.page.route(QUESTION, lambda route: route.fulfill(json={"rows": "what no answer is"}))
+    # No answer has such a time, and none of its parts is missing.
+    answer = visit.answer("weak-points", course=COURSE) | {"as_of": "never"}
+    visit.page.route(QUESTION, lambda route: route.fulfill(json=answer))
     shown = visit.open("overview", course=COURSE, lang="en")
     assert "This page has an error" in shown.locator(f"{BLOCK} .refusal").inner_text()
     assert visit.wrong, "the console has the bug"
@@ -126,9 +185,28 @@ def test_a_language_that_is_not_spoken_is_the_browsers(visit: Visitor, name: str
     assert shown.locator("h1").inner_text() == LANGUAGES["en"]["overview.title"]
 
 
-def test_many_visits_leave_nothing_behind(visit: Visitor) -> None:
-    """To take the guards out: leave one of the `abort` listeners out of charts.js or networks.js."""
+def test_a_picture_whose_library_does_not_come_ends_in_a_sentence(visit: Visitor) -> None:
+    """To take the guard out: leave `inTime` out of networks.js."""
+    time_out_soon(visit)
+    visit.page.route("**/cytoscape.esm*", answer_nothing)
+    shown = visit.page
+    shown.goto(f"{visit.address}/ui/#map?course={COURSE}&lang=en")
+    assert len(shown.locator("[data-question=course-map] .refusal").inner_text()) > 20
+    assert shown.get_by_role("button", name="Ask again").count() == 1
+
+
+@pytest.mark.parametrize("answer", [be_null, answer_nothing])
+def test_a_session_that_cannot_be_renewed_is_not_waited_for(visit: Visitor, answer: Answer) -> None:
+    """To take the guards out: leave the signal or `?.` out of `renewSession` in api.js."""
+    time_out_soon(visit)
     shown = visit.open("overview", course=COURSE, lang="en")
+    visit.page.route("**/ui/session", answer)
+    renewed = shown.evaluate("async () => (await import('/ui/api.js')).renewSession()")
+    assert renewed is False
+
+
+def meter_of(shown: Page) -> Callable[[], dict[str, float]]:
+    """Return what counts the nodes and listeners that the browser holds for a page."""
     inspector = shown.context.new_cdp_session(shown)
     inspector.send("Performance.enable")
 
@@ -141,18 +219,60 @@ def test_many_visits_leave_nothing_behind(visit: Visitor) -> None:
             if each["name"] in {"Nodes", "JSEventListeners"}
         }
 
+    return held
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "visits"), [("overview", "map", VISITS), ("students", "imports", 15)]
+)
+def test_many_visits_leave_nothing_behind(
+    visit: Visitor, first: str, second: str, visits: int
+) -> None:
+    """To take the guards out: leave one of the `abort` listeners out of charts.js or networks.js, or the signal out
+    of imports.js.
+    """
+    # The page of imports asks a gateway, and there is none here.
+    visit.allowed = ("404",)
+    shown = visit.open(first, course=COURSE, lang="en")
+    held = meter_of(shown)
+
     def visit_both() -> None:
-        go_to(shown, "map", "overview")
-        shown.locator(".map canvas").first.wait_for()
-        go_to(shown, "overview", "map")
-        shown.locator(".chart canvas").first.wait_for()
+        go_to(shown, second, first)
+        if second == "map":
+            shown.locator(".map canvas").first.wait_for()
+        go_to(shown, first, second)
+        if first == "overview":
+            shown.locator(".chart canvas").first.wait_for()
 
     for _ in range(3):
         visit_both()
     before = held()
-    for _ in range(VISITS):
+    for _ in range(visits):
         visit_both()
     # The browser gives the last view back after its animations.
+    until(lambda: all(held()[name] < before[name] * 1.1 for name in before), 15)
+
+
+@pytest.mark.parametrize("page", ["map", "overview"])
+def test_a_block_that_asks_again_for_long_leaves_nothing_behind(visit: Visitor, page: str) -> None:
+    """To take the guards out: leave `endPictures` out of `block` in parts.js, or `end` out of `signalOf`."""
+    visit.allowed = ("503",)
+    # Blocks ask again each 20 ms, and no answer is remembered.
+    visit.page.add_init_script(
+        """const later = setTimeout; window.fills = 0;
+        window.setTimeout = (done, ms, ...more) => {
+          if (ms < 5000) return later(done, ms, ...more);
+          return later(() => { window.fills += 1; done(); }, 20);
+        };
+        const now = Date.now; let added = 0; Date.now = () => now() + (added += 31_000);"""
+    )
+    shown = visit.open(page, course=COURSE, lang="en")
+    held = meter_of(shown)
+    visit.page.route("**/v1/insights/*", be_busy)
+    shown.evaluate("location.hash += '&sort=name'")
+    shown.wait_for_function("() => window.fills > 20")
+    before = held()
+    shown.wait_for_function("() => window.fills > 120")
     until(lambda: all(held()[name] < before[name] * 1.1 for name in before), 15)
 
 
@@ -189,6 +309,31 @@ def test_on_paper_it_is_light_and_afterwards_it_is_as_before(visit: Visitor) -> 
     shown.evaluate("dispatchEvent(new Event('afterprint'))")
     assert shown.locator("html").get_attribute("data-theme") == "dark"
     assert shown.evaluate(open_details) == opened
+
+
+def test_a_map_in_dark_colours_is_turned_on_paper_until_it_is_drawn_anew(visit: Visitor) -> None:
+    """To take the guards out: leave `render` out of networks.js, or `data-drawn` out of page.css."""
+    visit.page.emulate_media(color_scheme="dark", media="print")
+    shown = visit.open("map", course=COURSE, lang="en")
+    shown.locator(".map[data-drawn=dark]").wait_for()
+    # Chromium prints what is drawn when the handlers of `beforeprint` have ended.
+    filter_on_paper = shown.evaluate(
+        "dispatchEvent(new Event('beforeprint')), getComputedStyle(document.querySelector('.map canvas')).filter"
+    )
+    assert "invert(1)" in filter_on_paper
+    shown.locator(".map[data-drawn=light]").wait_for()
+    shown.evaluate("dispatchEvent(new Event('afterprint'))")
+    shown.locator(".map[data-drawn=dark]").wait_for()
+
+
+def test_pictures_have_a_ground_of_their_own_in_forced_colours(visit: Visitor) -> None:
+    """To take the guard out: leave `background` out of the forced colours in page.css."""
+    visit.page.emulate_media(forced_colors="active", color_scheme="dark")
+    visit.page.add_init_script("localStorage.setItem('edugraph_theme', 'light')")
+    shown = visit.open("overview", course=COURSE, lang="en")
+    # The letters of the picture have the colours of the page's theme, whatever those of the system are.
+    ground = "e => getComputedStyle(e).backgroundColor"
+    assert shown.locator(".chart").first.evaluate(ground) == "rgb(255, 255, 255)"
 
 
 def test_bars_can_be_seen_in_forced_colours(visit: Visitor) -> None:

@@ -5,8 +5,11 @@ const STORED = 'edugraph_key';
 const TRIES = 6; // of a question about many students, of which one is answered at a time: a page asks several at once
 const REMEMBERED_MS = 30_000; // typing in a search asks for the same answer again and again
 const LONGEST_ANSWER_MS = 90_000; // with its body; what has not come by then will not come
+const LONGEST_PAUSE_SECONDS = 60; // that is waited out unseen; after a longer one the reader decides
 const OLD_ANSWERS = 60; // that are kept in case no newer one can be had
 const PASSING = new Set(['busy', 'unavailable', 'broken']); // problems that may be over soon
+const OWN_PROBLEM = 'urn:'; // how the types of the API's own problems begin
+const FROM_SERVER_ERROR = 500; // statuses from here on say that the server failed, and not the request
 let key = sessionStorage.getItem(STORED) ?? '';
 let session = null; // the promise of who has signed in
 const remembered = new Map(); // address -> {at, view, answer}
@@ -23,7 +26,7 @@ export class Problem extends Error {
 }
 
 /** Return whether the same request may be answered in a moment. */
-export const isPassing = problem => PASSING.has(problem.type);
+export const isPassing = problem => PASSING.has(problem.type) || problem.status >= FROM_SERVER_ERROR;
 
 export const hasKey = () => key !== '';
 
@@ -63,7 +66,7 @@ export async function write(method, path, body, headers = {}) {
   }, asItIs ? body : JSON.stringify(body), { endless: body instanceof Blob }); // a large file takes long
   remembered.clear();
   const text = await bodyOf(answer);
-  return text ? parsed(text) : null;
+  return text ? objectIn(text) : null;
 }
 
 /** Take what is remembered as new: who searches goes on with what is shown, and waits for no answer at each letter. */
@@ -84,7 +87,7 @@ export function ask(path, parameters = {}) {
   }
   for (const [old, { at }] of remembered) if (Date.now() - at >= REMEMBERED_MS) remembered.delete(old);
   const asked = { at: Date.now(), view };
-  asked.answer = askIn('application/json', path, parameters, () => asked.view === view).then(answer => keepOld(address, answer), problem => {
+  asked.answer = askIn('application/json', path, parameters, () => asked.view === view).then(answer => keepOld(address, whole(answer))).catch(problem => {
     remembered.delete(address);
     if (isPassing(problem) && old.has(address)) return { ...old.get(address), outdated: problem };
     throw problem;
@@ -92,6 +95,16 @@ export function ask(path, parameters = {}) {
   remembered.set(address, asked);
   return asked.answer;
 }
+
+/** Return an answer to a question that has the parts of one. Answers without rows belong to no question. Raises Problem. */
+function whole(answer) {
+  const isWhole = !('rows' in answer) || (isListOfObjects(answer.rows) && isObject(answer.of_how_many) && isObject(answer.left_out));
+  if (!isWhole) throw new Problem(0, 'broken', '');
+  return answer;
+}
+
+const isObject = value => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isListOfObjects = value => Array.isArray(value) && value.every(isObject);
 
 function keepOld(address, answer) {
   old.delete(address);
@@ -106,12 +119,12 @@ export async function askIn(form, path, parameters, isWanted = () => true) {
   const query = new URLSearchParams(given).toString();
   const answer = await inItsTurn(() => call('GET', `/v1/insights${path}${query ? `?${query}` : ''}`, { Accept: form }), isWanted);
   const text = await bodyOf(answer);
-  return form === 'application/json' ? parsed(text) : text;
+  return form === 'application/json' ? objectIn(text) : text;
 }
 
 /** Ask either door, and return the JSON of the answer. Raises Problem. */
 export async function json(method, address) {
-  return parsed(await bodyOf(await call(method, address)));
+  return objectIn(await bodyOf(await call(method, address)));
 }
 
 /** Return the whole body of an answer as text. Raises Problem where it breaks off or does not end. */
@@ -123,12 +136,14 @@ export async function bodyOf(answer) {
   }
 }
 
-function parsed(text) {
+/** Return the JSON of an answer, which is an object at either door. Raises Problem where it is anything else. */
+function objectIn(text) {
+  let found = null;
   try {
-    return JSON.parse(text);
-  } catch {
-    throw new Problem(0, 'broken', '');
-  }
+    found = JSON.parse(text);
+  } catch { /* it is null, and no object */ }
+  if (!isObject(found)) throw new Problem(0, 'broken', '');
+  return found;
 }
 
 async function inItsTurn(asking, isWanted) {
@@ -136,7 +151,8 @@ async function inItsTurn(asking, isWanted) {
     try {
       return await asking();
     } catch (problem) {
-      if (problem.type !== 'busy' || !problem.retryAfter || tried === TRIES) throw problem;
+      const isToAskAgain = problem.type === 'busy' && problem.retryAfter > 0 && problem.retryAfter <= LONGEST_PAUSE_SECONDS;
+      if (!isToAskAgain || tried === TRIES) throw problem;
       await new Promise(resolve => setTimeout(resolve, problem.retryAfter * 1000));
       if (!isWanted()) throw problem;
     }
@@ -145,9 +161,11 @@ async function inItsTurn(asking, isWanted) {
 
 /** Have the session's rights renewed, which count for some minutes. Return whether somebody is signed in. */
 export async function renewSession() {
-  const answer = await fetch('/ui/session', { cache: 'no-store', credentials: 'same-origin' }).catch(() => null);
+  const signal = AbortSignal.timeout(LONGEST_ANSWER_MS);
+  const answer = await fetch('/ui/session', { cache: 'no-store', credentials: 'same-origin', signal }).catch(() => null);
   if (!answer?.ok) return false;
-  return (await answer.json().catch(() => ({}))).state === 'in';
+  const told = await answer.json().catch(() => null);
+  return told?.state === 'in';
 }
 
 /** Ask either door, and return the answer before its body is read; only `endless` may take long. Raises Problem. */
@@ -172,10 +190,33 @@ async function callOnce(method, address, headers, body, { endless = false }) {
     throw new Problem(0, 'unavailable', '');
   }
   if (!answer.ok) {
-    const told = await answer.json().catch(() => ({}));
-    const problem = new Problem(answer.status, (told.type ?? '').split(':').pop() || 'unavailable', told.detail ?? '', Number(answer.headers.get('Retry-After')));
+    const problem = await problemOf(answer);
     if (problem.type === 'csrf') session = null; // signed in anew in another tab: the next try has the new token
     throw problem;
   }
   return answer;
+}
+
+/** Return the problem that a refusal tells. What stands between the page and the API may answer in its place, with anything. */
+async function problemOf(answer) {
+  const told = await answer.json().catch(() => null);
+  const retryAfter = Number(answer.headers.get('Retry-After'));
+  const isOfApi = typeof told?.type === 'string' && told.type.startsWith(OWN_PROBLEM);
+  if (!isOfApi) return new Problem(answer.status, 'unavailable', '', retryAfter);
+  const detail = typeof told.detail === 'string' ? told.detail : '';
+  return new Problem(answer.status, told.type.split(':').pop() || 'unavailable', detail, retryAfter);
+}
+
+/** Return what a promise brings, unless that takes longer than an answer may. Raises Problem then. */
+export async function inTime(promise) {
+  const isOver = new AbortController(); // without it, all that waits here would stay in memory until the time is over
+  const late = new Promise((_, reject) => {
+    const options = { once: true, signal: isOver.signal };
+    AbortSignal.timeout(LONGEST_ANSWER_MS).addEventListener('abort', () => reject(new Problem(0, 'unavailable', '')), options);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    isOver.abort();
+  }
 }

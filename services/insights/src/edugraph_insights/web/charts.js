@@ -2,7 +2,7 @@
 
 import uPlot from './vendor/uplot/uPlot.esm.js';
 
-import { viewSignal } from './lifetime.js';
+import { signalOf } from './lifetime.js';
 import { colour, h } from './parts.js';
 
 const NARROWEST = 280; // pixels
@@ -13,7 +13,7 @@ const NARROWEST = 280; // pixels
  */
 export function chart(label, make) {
   const place = h('div', { class: 'chart', role: 'img', 'aria-label': label });
-  const signal = viewSignal();
+  const signal = signalOf(place);
   let drawn = null;
   const paint = () => {
     drawn?.destroy();

@@ -1,7 +1,7 @@
 // Pictures of nodes and lines, by Cytoscape, which is loaded where a picture is drawn and not before.
 
-import { Problem } from './api.js';
-import { viewSignal } from './lifetime.js';
+import { Problem, inTime } from './api.js';
+import { signalOf } from './lifetime.js';
 
 let layersAreThere = false;
 
@@ -19,7 +19,7 @@ export async function withLayers() {
 
 async function module(load) {
   try {
-    return (await load()).default;
+    return (await inTime(load())).default;
   } catch {
     throw new Problem(0, 'unavailable', '');
   }
@@ -27,10 +27,10 @@ async function module(load) {
 
 /**
  * Return a Cytoscape that is drawn into `place` after the next frame, so that the tables stand first. `style()` gives the
- * style in the colours of now, `arrange(cy)` places the nodes. The picture ends with the view.
+ * style in the colours of now, `arrange(cy)` places the nodes. The picture ends with `place`.
  */
 export function network(cytoscape, place, options, style, arrange) {
-  const signal = viewSignal();
+  const signal = signalOf(place);
   const cy = cytoscape({ ...options, style: style() });
   const draw = () => {
     if (signal.aborted || !place.isConnected) return;
@@ -41,6 +41,8 @@ export function network(cytoscape, place, options, style, arrange) {
   requestAnimationFrame(() => setTimeout(draw));
   document.addEventListener('dressed', () => place.isConnected && cy.style(style()), { signal });
   signal.addEventListener('abort', () => cy.destroy(), { once: true });
+  // Paper does not wait for the next frame, in which the picture would get other colours: page.css turns them there.
+  cy.on('render', () => { place.dataset.drawn = document.documentElement.dataset.theme; });
   place.picture = cy; // a test looks at what is drawn
   return cy;
 }

@@ -2,7 +2,7 @@
 
 import { askIn, goOn, isPassing } from './api.js';
 import { keepingFocus } from './focus.js';
-import { viewSignal } from './lifetime.js';
+import { endPictures, viewSignal } from './lifetime.js';
 import { changed, link, state } from './state.js';
 import { language, listed, moment, number, plural, share, sorter, t, told } from './words.js';
 
@@ -161,6 +161,7 @@ export function block(heading, content, properties = {}) {
       isToAskAgain = isPassing(problem);
     }
     if (signal.aborted) return;
+    endPictures(inside);
     keepingFocus(inside, () => inside.replaceChildren(...parts.flat(Infinity).filter(Boolean)));
     if (!isToAskAgain && !inside.querySelector('[data-outdated]')) return;
     inside.append(h('p', { class: 'no-print' }, h('button', { type: 'button', 'data-keep-focus': `again-${heading}`, onclick: fill }, t('status.again'))));

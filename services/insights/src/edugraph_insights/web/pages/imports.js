@@ -2,6 +2,7 @@
 
 import { bodyOf, call, json, write } from '../api.js';
 import { keepingFocus } from '../focus.js';
+import { viewSignal } from '../lifetime.js';
 import { asEnglish, block, h, refusal, table, value } from '../parts.js';
 import { learnRejects } from '../rejects.js';
 import { changed, link, state } from '../state.js';
@@ -22,7 +23,7 @@ export function imports() {
     const anew = list();
     await anew.done;
     if (listed.isConnected) keepingFocus(listed, () => listed.replaceWith(anew), () => anew.querySelector('h2'));
-  }, { once: true });
+  }, { once: true, signal: viewSignal() });
   return [h('h1', {}, t('imports.title')), job ? oneJob(job) : uploader(), listed];
 }
 
