@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from itertools import repeat
 from types import SimpleNamespace
 from typing import Any, cast
@@ -26,6 +27,7 @@ from edugraph_importer.graph.prerequisites import (
 )
 
 Claims = dict[tuple[str, str], float]
+Edges = dict[tuple[str, str], prerequisites.Edge]
 pairs = st.tuples(st.sampled_from("abcdefg"), st.sampled_from("abcdefg")).filter(
     lambda pair: pair[0] != pair[1]
 )
@@ -59,6 +61,19 @@ def _plainly(claims: Claims, verdicts: Verdicts = NO_VERDICTS) -> set[tuple[str,
     return claims.keys() - taken
 
 
+def with_reasons(
+    claims: Claims, excluded: AbstractSet[tuple[str, str]], verdicts: Verdicts = NO_VERDICTS
+) -> Edges:
+    """Return the edges with the reason why those of `excluded` are not followed."""
+    edges: Edges = {}
+    for pair, confidence in claims.items():
+        reason: prerequisites.Reason | None = None
+        if pair in excluded:
+            reason = "rejected" if pair in verdicts.rejected else "cycle"
+        edges[pair] = (confidence, reason)
+    return edges
+
+
 @given(claims_)
 def test_the_strongest_claims_are_taken_first(claims: Claims) -> None:
     assert excluded_edges(claims) == _plainly(claims)
@@ -72,7 +87,7 @@ def test_what_people_accepted_comes_first_and_what_they_rejected_never(
     every = {**claims, **dict.fromkeys(verdicts.accepted, 1.0)}
     excluded = _plainly(every, verdicts)
     assert excluded_edges(every, verdicts) == excluded
-    wanted = {pair: (confidence, pair in excluded) for pair, confidence in every.items()}
+    wanted = with_reasons(every, excluded, verdicts)
     assert differences({}, claims, verdicts) == EdgeChanges((), wanted)
     followed = every.keys() - excluded
     assert not followed & verdicts.rejected
@@ -99,19 +114,19 @@ def test_a_long_chain_closed_to_a_ring() -> None:
 
 # --- what is to be written ------------------------------------------------------------------------------------------
 
-Edges = dict[tuple[str, str], tuple[float, bool]]
+reasons_ = st.sampled_from([None, None, "cycle", "rejected", "proposed", ""])
 edges_ = st.dictionaries(
-    pairs, st.tuples(st.sampled_from([0.25, 0.5, 0.75, 1.0]), st.booleans()), max_size=25
+    pairs, st.tuples(st.sampled_from([0.25, 0.5, 0.75, 1.0]), reasons_), max_size=25
 )
 
 
 @given(edges_, claims_)
-def test_what_differs_makes_the_edges_those_of_the_claims(edges: Edges, claims: Claims) -> None:
+def test_what_differs_makes_the_edges_those_of_the_claims(edges: Any, claims: Claims) -> None:
     changes = differences(edges, claims)
     kept = {pair: edge for pair, edge in edges.items() if pair not in changes.gone}
     assert not kept.keys() & changes.new.keys()
     excluded = _plainly(claims)
-    wanted = {pair: (confidence, pair in excluded) for pair, confidence in claims.items()}
+    wanted = with_reasons(claims, excluded)
     assert {**kept, **changes.new} == wanted
     assert differences(wanted, claims) == EdgeChanges()
     assert changes.pairs == sorted({*changes.gone, *changes.new})
@@ -119,14 +134,14 @@ def test_what_differs_makes_the_edges_those_of_the_claims(edges: Edges, claims: 
 
 def test_an_edge_that_is_excluded_from_now_on_is_told() -> None:
     changes = differences(
-        {("a", "b"): (0.3, False), ("x", "y"): (0.5, True)}, {("a", "b"): 0.3, ("b", "a"): 0.5}
+        {("a", "b"): (0.3, None), ("x", "y"): (0.5, "cycle")}, {("a", "b"): 0.3, ("b", "a"): 0.5}
     )
     assert changes.gone == (("a", "b"), ("x", "y"))
     assert Settled(finished=True, changes=changes).set_aside == ("a > b",)
 
 
 def test_of_the_edges_that_are_excluded_a_hundred_are_told() -> None:
-    changes = EdgeChanges((), {(f"{i:03}", "x"): (0.5, True) for i in range(120)})
+    changes = EdgeChanges((), {(f"{i:03}", "x"): (0.5, "cycle") for i in range(120)})
     assert Settled(finished=True, changes=changes).set_aside[::99] == ("000 > x", "099 > x")
 
 
@@ -145,16 +160,20 @@ def test_a_portion_is_removed_with_the_points_that_nothing_else_kept() -> None:
 
 def test_a_portion_is_created_by_what_becomes_of_each_edge() -> None:
     tx = Transaction(hold_settling=[{"epoch": 3}])
-    edges = [(("a", "b"), (0.5, False)), (("c", "d"), (0.75, True))]
+    edges: list[tuple[tuple[str, str], prerequisites.Edge]] = [
+        (("a", "b"), (0.5, None)),
+        (("c", "d"), (0.75, "proposed")),
+    ]
     assert prerequisites._create(tx, edges, 3) == 2  # type: ignore[arg-type]
     assert tx.names() == ["hold_settling", "lock_points", "create_depends_on", "create_set_aside"]
     assert tx.asked[1][1] == {"ids": ["a", "b", "c", "d"]}
     assert tx.rows("create_depends_on") == [{"from": "a", "to": "b", "confidence": 0.5}]
-    assert tx.rows("create_set_aside") == [{"from": "c", "to": "d", "confidence": 0.75}]
+    aside = {"from": "c", "to": "d", "confidence": 0.75, "reason": "proposed"}
+    assert tx.rows("create_set_aside") == [aside]
 
 
 def test_edges_are_removed_in_their_order_whatever_order_the_graph_told_them_in() -> None:
-    edges: Edges = {("x", "y"): (0.5, False), ("a", "c"): (0.5, True), ("a", "b"): (0.5, False)}
+    edges: Edges = {("x", "y"): (0.5, None), ("a", "c"): (0.5, "cycle"), ("a", "b"): (0.5, None)}
     assert differences(edges, {}) == EdgeChanges((("a", "b"), ("a", "c"), ("x", "y")))
 
 
@@ -168,20 +187,19 @@ class Graph:
         self, claims: Claims, edges: Edges, notes: list[str], epochs: Iterable[int] = repeat(7)
     ) -> None:
         latest = iter(epochs)
-        of_kind = {
-            kind: [[*pair, c] for pair, (c, is_excluded) in edges.items() if is_excluded == kind]
-            for kind in (False, True)
-        }
+        stored = [[*pair, confidence, reason] for pair, (confidence, reason) in edges.items()]
         self.tx = Transaction(
             schema_version=[{"version": SCHEMA_VERSION, "unfinished_from": None}],
             begin_settling=[{"epoch": 7}],
             hold_settling=lambda: [{"epoch": next(latest)}],
             claim_changes=[{"id": note} for note in notes],
-            prerequisites=[{"excluded": kind, "claims": rows} for kind, rows in of_kind.items()],
+            prerequisites=[{"claims": stored[::2]}, {"claims": stored[1::2]}],
             all_claims=[
-                {"id": a, "requires": [b], "confidence": [c]} for (a, b), c in claims.items()
+                {"id": a, "requires": [b], "confidence": [c], "text": None}
+                for (a, b), c in claims.items()
             ],
             judged_needs=[],
+            merged_points=[],
         )
 
     def settled(self, *, always: bool = False) -> Settled:
@@ -201,7 +219,7 @@ class Graph:
         return [name for name in self.tx.names() if name in names]
 
 
-OLD: Edges = {("a", "b"): (0.5, False), ("x", "y"): (0.5, False)}
+OLD: Edges = {("a", "b"): (0.5, None), ("x", "y"): (0.5, None)}
 NEW: Claims = {("a", "b"): 0.5, ("b", "c"): 0.5, ("c", "a"): 0.25, ("b", "a"): 0.25}
 
 
@@ -257,7 +275,7 @@ def test_of_steps_that_people_accepted_the_one_they_accepted_first_is_followed(f
     graph = Graph({("c", "d"): 0.75, (other, first): 0.75}, {}, ["n"])
     graph.tx.answers["judged_needs"] = said
     assert graph.settled().changes.new == {
-        (first, other): (1.0, False), (other, first): (1.0, True), ("c", "d"): (0.75, True)
+        (first, other): (1.0, None), (other, first): (1.0, "cycle"), ("c", "d"): (0.75, "rejected")
     }  # fmt: skip
 
 

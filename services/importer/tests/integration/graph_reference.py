@@ -1,7 +1,9 @@
 """What the records and findings say, summed up the plain way from them alone: the graph must agree."""
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,7 +35,6 @@ from edugraph_common.contracts.school_records import (
     TermRecord,
 )
 from edugraph_importer.graph.model import SEVERITY_WEIGHT
-from edugraph_importer.graph.prerequisites import excluded_edges
 
 from .stored_fields import compare_fields
 
@@ -82,10 +83,12 @@ def check(room: Any, given: Sequence[Record], findings: Sequence[RecordFinding])
     assert relationships(room, "CALLED", "records") == called_by(records)
     assert spelled_in(room) == spelled(records, found)
     claims = claimed(found.values()) | required(records)
-    aside = excluded_edges(claims)
-    followed = {pair: confidence for pair, confidence in claims.items() if pair not in aside}
+    followed, reasons = followed_of(claims, said_enough(records, found))
     assert relationships(room, "DEPENDS_ON", "confidence") == followed
-    assert relationships(room, "SET_ASIDE", "confidence") == {pair: claims[pair] for pair in aside}
+    assert relationships(room, "SET_ASIDE", "confidence") == {
+        pair: claims[pair] for pair in reasons
+    }
+    assert relationships(room, "SET_ASIDE", "reason") == reasons
 
 
 def counting_claims(records: Iterable[Record]) -> set[tuple[str, str]]:
@@ -603,6 +606,69 @@ def claimed(findings: Iterable[Finding]) -> dict[tuple[str, str], float]:
             if pair[0] != pair[1]:
                 strongest[pair] = max(claim.confidence, strongest.get(pair, 0.0))
     return strongest
+
+
+def said_enough(records: Iterable[Record], found: Mapping[str, Finding]) -> set[tuple[str, str]]:
+    """The claims that a school states, or that two texts of different letters say. Points that mean the same count once."""
+    records = list(records)
+    stated = set(required(records))
+    same = classes(records)
+    letters: dict[tuple[str, str], set[str]] = defaultdict(set)
+    pairs = set(stated)
+    for record in records:
+        if not isinstance(record.data, CourseContent):
+            continue
+        for pair in claimed([found[record.record_id]] if record.record_id in found else []):
+            pairs.add(pair)
+            letters[meant(pair, same)].add(letters_of(record.data.content))
+    enough = {meant(pair, same) for pair in stated}
+    enough |= {pair for pair, each in letters.items() if len(each) >= 2}
+    return {pair for pair in pairs if meant(pair, same) in enough}
+
+
+def letters_of(text: str) -> str:
+    return "".join(
+        each for each in unicodedata.normalize("NFKC", text).casefold() if each.isalnum()
+    )
+
+
+def classes(records: Iterable[Record]) -> dict[str, str]:
+    """Return name of a point -> the only id with this name. A name that is an id itself stands for itself."""
+    points = [record.data for record in records if isinstance(record.data, PointRecord)]
+    ids = {node_of_point(data) for data in points}
+    called: dict[str, set[str]] = defaultdict(set)
+    for data in points:
+        for name in names_of_point(data):
+            called[name].add(node_of_point(data))
+    return {name: min(by) for name, by in called.items() if len(by) == 1 and name not in ids}
+
+
+def meant(pair: tuple[str, str], same: Mapping[str, str]) -> tuple[str, str]:
+    point, needed = pair
+    return same.get(point, point), same.get(needed, needed)
+
+
+def followed_of(
+    claims: Mapping[tuple[str, str], float], enough: AbstractSet[tuple[str, str]]
+) -> tuple[dict[tuple[str, str], float], dict[tuple[str, str], str]]:
+    """Return the followed claims, and the reasons of the others. The strongest come first."""
+    followed: dict[tuple[str, str], float] = {}
+    reasons: dict[tuple[str, str], str] = {}
+    for pair in sorted(claims, key=lambda each: (-claims[each], each)):
+        if pair not in enough:
+            reasons[pair] = "proposed"
+        elif leads(followed, pair[1], pair[0]):
+            reasons[pair] = "cycle"
+        else:
+            followed[pair] = claims[pair]
+    return followed, reasons
+
+
+def leads(edges: Iterable[tuple[str, str]], start: str, end: str) -> bool:
+    reached = {start}
+    for _ in list(edges):
+        reached |= {needed for point, needed in edges if point in reached}
+    return end in reached
 
 
 def practised_in(room: Any) -> dict[tuple[str, str], tuple[Any, ...]]:

@@ -40,7 +40,7 @@ def error(record_id: str, **data: Any) -> Record:
 
 
 def content(record_id: str, day: int = 1) -> Record:
-    return record("course_content", record_id, day, course_id="c", content="x")
+    return record("course_content", record_id, day, course_id="c", content=f"x {record_id}")
 
 
 def write(
@@ -186,13 +186,15 @@ def test_contexts_come_in_the_order_asked_for(graph: Graph) -> None:
 
 
 def test_a_cycle_is_reported_and_its_weakest_edge_set_aside(graph: Graph, room: Any) -> None:
-    write(graph, (content("r"), requires(("Add", "Bar", 0.5), ("Bar", "Cut", 0.75))), pack="1")
+    first = requires(("Add", "Bar", 0.5), ("Bar", "Cut", 0.75))
+    write(graph, (content("r"), first), (content("r2"), first), pack="1")
     graph.settle_prerequisites()
-    write(graph, (content("s"), requires(("Cut", "Add", 1.0), ("Cut", "cut", 1.0))), pack="2")
+    second = requires(("Cut", "Add", 1.0), ("Cut", "cut", 1.0))
+    write(graph, (content("s"), second), (content("s2"), second), pack="2")
     assert graph.settle_prerequisites().set_aside == ("add > bar",)
     assert edges(room, "DEPENDS_ON") == {("bar", "cut"), ("cut", "add")}
     assert edges(room, "SET_ASIDE") == {("add", "bar")}
-    write(graph, (content("s"), requires()), pack="3")
+    write(graph, (content("s"), requires()), (content("s2"), requires()), pack="3")
     assert graph.settle_prerequisites().set_aside == ()
     assert edges(room, "DEPENDS_ON") == {("add", "bar"), ("bar", "cut")}
     assert edges(room, "SET_ASIDE") == set()

@@ -34,7 +34,7 @@ SCANS = ("IndexScan", "LabelScan", "TypeScan", "AllNodesScan")
 # retention is set; of reviews when an item is renamed.
 MAY_SCAN = {
     "claims_to_ids", "id_claims_to_settle", "jobs_with_changed_claims", "placed_ids", "any_restricted",
-    "prerequisites", "judged_needs", "claim_changes", "id_claim_changes", "leader_changes", "noted_record_changes", "ledger_rows", "all_claims", "more_removals", "restricted_students",
+    "prerequisites", "judged_needs", "claim_changes", "id_claim_changes", "leader_changes", "noted_record_changes", "ledger_rows", "all_claims", "merged_points", "more_removals", "restricted_students",
     "all_tombstones", "any_tombstone", "old_active_days", "points_to_compare", "stored_proposals", "reviews_of_item", "ended_terms",
     *(f"all_{what}_{label}" for what in ("ids", "called", "judged") for label in NAMED_LABELS),
 }  # fmt: skip

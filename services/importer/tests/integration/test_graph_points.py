@@ -34,10 +34,10 @@ def says(record_id: str, timestamp: str = "2026-01-01", **data: Any) -> Record:
     return record("point_record", record_id, timestamp, **data)
 
 
-def text_that_claims(*claims: tuple[str, str, float], job: str = "analysis") -> Findings:
-    text = record(
-        "course_content", "text", "2026-01-01", course_id="c", content="Sums come before fractions."
-    )
+def text_that_claims(
+    *claims: tuple[str, str, float], job: str = "analysis", texts: int = 2
+) -> Findings:
+    """Return what an analysis found in two different texts, which say the same. With `texts` it is one text only."""
     points = sorted({name for claim in claims for name in claim[:2]})
     found = ContentFinding(
         knowledge_points=tuple(
@@ -46,7 +46,14 @@ def text_that_claims(*claims: tuple[str, str, float], job: str = "analysis") -> 
         prerequisites=tuple(Prerequisite(point=a, requires=b, confidence=c) for a, b, c in claims),
         confidence=1,
     )
-    return pack([RecordFinding(record=text.to_json(), finding=found, origin=ORIGIN)], job, 0)
+    said: list[RecordFinding] = []
+    for number in range(texts):
+        content = f"Sums come before fractions. {number}"
+        text = record(
+            "course_content", f"text {number}", "2026-01-01", course_id="c", content=content
+        )
+        said.append(RecordFinding(record=text.to_json(), finding=found, origin=ORIGIN))
+    return pack(said, job, 0)
 
 
 def test_a_point_is_one_by_its_id_and_by_all_its_names(graph: Graph, room: Any) -> None:

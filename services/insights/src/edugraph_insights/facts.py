@@ -28,6 +28,8 @@ MAX_POINTS_BEFORE = 500
 MAX_POINTS_AROUND = 5_000
 # Prerequisites of prerequisites are followed for this many steps.
 STEPS_BACK = 4
+# The name of a count in `left_out`: prerequisites that are not followed before somebody accepts them.
+WAITING_NEEDS = "prerequisites that only one text says: accept or reject them in the review"
 # The levels of the points of a course are estimated from the answers of this many students.
 LEVEL_STUDENTS = 500
 # A question about each term of the school is about this many terms.
@@ -654,15 +656,22 @@ class Facts:
 
         If several synonyms of a point have the same prerequisite, the surest counts.
         """
-        surest: dict[tuple[str, str], Need] = {}
-        for row in self.graph.read("prerequisites", points=sorted(set(points))):
-            pair = (row["point"], row["needs"])
-            if row["point"] == row["needs"]:
-                continue
-            confidence = float(row["confidence"] or 0.0)
-            if pair not in surest or surest[pair].confidence < confidence:
-                surest[pair] = Need(row["point"], Point(row["needs"], row["name"]), confidence)
-        return list(surest.values())
+        return _surest(self.graph.read("prerequisites", points=sorted(set(points))))
+
+    def proposed_needs(self, points: Iterable[str]) -> list[Need]:
+        """Return the direct prerequisites of these points that are not followed, since only one text says them."""
+        return _surest(self.graph.read("proposed_prerequisites", points=sorted(set(points))))
+
+    def waiting(self, points: Iterable[str]) -> dict[str, int]:
+        """Return the number of proposed prerequisites of these points, as an item of `left_out`."""
+        return {WAITING_NEEDS: len(self.proposed_needs(points))}
+
+    def waiting_in(self, course: str) -> dict[str, int]:
+        """Return the number of proposed prerequisites of the points that a course teaches, as an item of `left_out`.
+
+        Points that only students tried are not counted: the number must not tell what a single student did.
+        """
+        return self.waiting(point.id for point in self.taught_points(course))
 
     def needs_around(self, points: Iterable[str]) -> tuple[dict[str, list[Need]], bool]:
         """Return direct and indirect prerequisites of these points by point, and whether all of them were read."""
@@ -869,6 +878,19 @@ class Facts:
 
     def _times(self) -> dict[str, str]:
         return {"since": (self.since or _BEGINNING).isoformat(), "until": self.until.isoformat()}
+
+
+def _surest(rows: Iterable[Row]) -> list[Need]:
+    """Return the direct prerequisites in these rows. If synonyms have the same one, the surest counts."""
+    surest: dict[tuple[str, str], Need] = {}
+    for row in rows:
+        pair = (row["point"], row["needs"])
+        if row["point"] == row["needs"]:
+            continue
+        confidence = float(row["confidence"] or 0.0)
+        if pair not in surest or surest[pair].confidence < confidence:
+            surest[pair] = Need(row["point"], Point(row["needs"], row["name"]), confidence)
+    return list(surest.values())
 
 
 def has_course_records(graph: Reader, course: str) -> bool:

@@ -310,7 +310,32 @@ def mistakes(school: School, course: str) -> dict[str, tuple[Any, dict[str, floa
 
 
 def prerequisites(school: School) -> dict[tuple[str, str], float]:
-    """(point, what it needs) -> confidence."""
+    """(point, what it needs) -> confidence, of those that two different texts say."""
+    contents = contents_of(school)
+    return {pair: sure for pair, sure in said_by_texts(school).items() if len(contents[pair]) >= 2}
+
+
+def proposed(school: School) -> dict[tuple[str, str], float]:
+    """The same, of those that only one text says, even if it was imported twice."""
+    contents = contents_of(school)
+    return {
+        pair: sure
+        for pair, sure in said_by_texts(school).items()
+        if len(contents[pair]) == 1 and pair[0] != pair[1]
+    }
+
+
+def contents_of(school: School) -> dict[tuple[str, str], set[str]]:
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for each in school.findings:
+        for claim in getattr(each.finding, "prerequisites", ()):
+            pair = point_of(school, claim.point), point_of(school, claim.requires)
+            words = each.record["data"]["content"]
+            found[pair].add("".join(sign for sign in words.lower() if sign.isalnum()))
+    return found
+
+
+def said_by_texts(school: School) -> dict[tuple[str, str], float]:
     found: dict[tuple[str, str], float] = {}
     for each in school.findings:
         for claim in getattr(each.finding, "prerequisites", ()):
@@ -682,6 +707,12 @@ def needs_of(edges: dict[tuple[str, str], float], point: str) -> set[str]:
     return found
 
 
+def points_on_the_way(school: School, goal: str, least: float) -> set[str]:
+    edges = {pair: sure for pair, sure in prerequisites(school).items() if sure >= least}
+    goal = point_of(school, goal)
+    return {goal} | needs_of(edges, goal)
+
+
 def learn_next(
     school: School, course: str, who: str, goal: str, least: float
 ) -> dict[Any, dict[str, Any]]:
@@ -692,8 +723,8 @@ def learn_next(
         if confidence >= least
     }
     of_student = student(school, course, who)
+    way = points_on_the_way(school, goal, least)
     goal = point_of(school, goal)
-    way = {goal} | needs_of(edges, goal)
     sure = {
         point: each["probability"]
         for point, each in of_student.items()
@@ -1262,13 +1293,13 @@ def course_map(school: School, course: str) -> dict[Any, dict[str, Any]]:
         if each.record["type"] == "course_content" and each.record["data"]["course_id"] == course
         for point in each.finding.knowledge_points
     }
-    needs = {
-        pair: c
-        for pair, c in prerequisites(school).items()
-        if pair[0] in mine and pair[0] != pair[1]
-    }
-    alone = {(point, ""): None for point in mine - {point for point, _ in needs}}
-    return {pair: {"confidence": confidence} for pair, confidence in {**needs, **alone}.items()}
+    rows: dict[Any, dict[str, Any]] = {}
+    for state, needs in (("followed", prerequisites(school)), ("proposed", proposed(school))):
+        for pair, confidence in needs.items():
+            if pair[0] in mine and pair[0] != pair[1]:
+                rows[pair] = {"confidence": confidence, "state": state}
+    alone = mine - {point for point, _ in rows}
+    return rows | {(point, ""): {"confidence": None, "state": ""} for point in alone}
 
 
 def review_queue(

@@ -62,6 +62,8 @@ course = st.sampled_from(COURSES)
 points = st.lists(st.sampled_from(POINTS), max_size=2, unique=True)
 topics = st.lists(st.sampled_from(TOPICS), max_size=2, unique=True)
 hours = st.integers(0, 40)
+# The first and the last are the same text.
+CONTENTS = ("Text 1", "Text 2", "Text 3", "text  1!")
 share = st.sampled_from([0.25, 0.5, 0.75, 1.0])
 # Memberships of groups, from and until so many days after now.
 interval = st.tuples(st.sampled_from([-100, -29, -1, None]), st.sampled_from([-31, -29, 1, None]))
@@ -186,9 +188,9 @@ def schools(draw: st.DrawFn) -> School:
                 {"term": term, **days, "breaks": [f"{at(rest * 24)}/{at(rest * 24 + 90)}"]},
             )
         )
+    texts = draw(st.lists(st.tuples(course, st.sampled_from(CONTENTS)), max_size=4))
     values += [
-        ("course_content", 0, {"course_id": where, "content": f"Text {n}"})
-        for n, where in enumerate(draw(st.lists(course, max_size=3)))
+        ("course_content", 0, {"course_id": where, "content": content}) for where, content in texts
     ]
     records = [
         parse_record(
@@ -201,11 +203,27 @@ def schools(draw: st.DrawFn) -> School:
         lambda pair: pair[0] < pair[1]
     )
     same = draw(st.lists(pairs, max_size=2, unique=True))
+    findings = [finding for record in records if (finding := draw(finding_of(record)))]
     return School(
         records,
-        [finding for record in records if (finding := draw(finding_of(record)))],
+        draw(with_same_claims(findings)),
         tuple(same),
     )
+
+
+@st.composite
+def with_same_claims(draw: st.DrawFn, findings: list[RecordFinding]) -> list[RecordFinding]:
+    """The findings, in which a text often says again what the one before it says."""
+    said: list[RecordFinding] = []
+    before: tuple[Prerequisite, ...] = ()
+    for each in findings:
+        found = each.finding
+        if isinstance(found, ContentFinding):
+            again = draw(st.sampled_from([(), before, before]))
+            found = found.model_copy(update={"prerequisites": (*found.prerequisites, *again)})
+            before = found.prerequisites
+        said.append(each.model_copy(update={"finding": found}))
+    return said
 
 
 @st.composite

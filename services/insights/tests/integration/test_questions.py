@@ -20,6 +20,7 @@ from edugraph_common.contracts.findings import InteractionFinding, RecordFinding
 from edugraph_common.contracts.records import parse_record
 from edugraph_common.runtime.service.problems import Problem
 from edugraph_insights.answers import Row
+from edugraph_insights.facts import WAITING_NEEDS
 from edugraph_insights.insights import Insights
 from edugraph_insights.questions import QUESTIONS
 
@@ -119,6 +120,11 @@ def test_questions_about_a_course_equal_the_reference(
         same({row.student: row for row in found}, reference.course_rows(school, course))
         found = asked(insights, "course-map", course=course).rows
         same({(row.point, row.needs): row for row in found}, reference.course_map(school, course))
+        taught = reference.taught_points(school, course)
+        waiting = [point for point, _ in reference.proposed(school) if point in taught]
+        for name in ("course-map", "earlier-gaps", "together", "untaught-points"):
+            answer = asked(insights, name, course=course)
+            assert answer.left_out.get(WAITING_NEEDS, 0) == len(waiting)
 
 
 # Windows beside the whole time. Attempts come before them, so that a try in one need not be a first attempt.
@@ -246,7 +252,11 @@ def test_questions_that_teachers_ask_first_equal_the_reference(
         for point in POINTS:
             if not _is_known(room, point):
                 continue
-            found = asked(insights, "ready", course=course, point=point).rows
+            answer = asked(insights, "ready", course=course, point=point)
+            needing = reference.point_of(school, point)
+            waiting = [pair for pair in reference.proposed(school) if pair[0] == needing]
+            assert answer.left_out.get(WAITING_NEEDS, 0) == len(waiting)
+            found = answer.rows
             shown = {}
             for row in found:
                 names = (row.missing, row.unsure, row.mastered)
@@ -333,6 +343,9 @@ def test_questions_about_a_student_and_two_courses_equal_the_reference(
                 )
                 expected = reference.learn_next(school, course, who, goal, least)
                 same({row.point: row for row in answer.rows}, expected)
+                on_the_way = reference.points_on_the_way(school, goal, least)
+                waiting = [pair for pair in reference.proposed(school) if pair[0] in on_the_way]
+                assert answer.left_out.get(WAITING_NEEDS, 0) == len(waiting)
                 assert [row.step for row in answer.rows] == sorted(
                     row["step"] for row in expected.values()
                 )

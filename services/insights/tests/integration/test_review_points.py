@@ -9,15 +9,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rooms import Room
 
-from edugraph_common.contracts.messages import ProposedPair, ProposedPairs
+from edugraph_common.contracts.findings import ContentFinding, Prerequisite, RecordFinding
+from edugraph_common.contracts.messages import Findings, ProposedPair, ProposedPairs
 from edugraph_common.contracts.records import parse_record
 from edugraph_common.contracts.reviews import PairReview, PrerequisiteReview
 from edugraph_common.runtime.service.problems import Refusal
 from edugraph_importer.graph import RecordBatch
+from edugraph_insights.facts import WAITING_NEEDS
 from edugraph_insights.insights import Insights
 from edugraph_insights.questions.review_points import NO_ENCODER
 
-from .schools import EXAMPLES, asked, at, caller, make_groups
+from .schools import EXAMPLES, ORIGIN, asked, at, caller, make_groups
 
 NAMES = "ABCD元方"  # a letter each, in two languages
 two = st.lists(st.sampled_from(NAMES), min_size=2, max_size=2, unique=True).map(
@@ -238,6 +240,57 @@ def test_an_excluded_prerequisite_is_decided_and_says_what_gives_way(
     for pair in ("AB", "BC", "CA"):
         decide(pair, "withdrawn", 5)
     assert shown() == first
+
+
+def test_what_one_text_says_is_proposed_until_somebody_decides(
+    room: Room, insights: Insights
+) -> None:
+    """Out: `reason` in the statement `excluded_prerequisites`; in `_excluded`, the kind of a proposal."""
+    write(
+        room,
+        [
+            ("course_record", {"student_id": "s", "course_id": "C"}),
+            ("point_record", {"name": "A", "course_id": "C"}),
+            ("course_content", {"course_id": "C", "title": "Lesson", "content": "A needs B."}),
+        ],
+    )
+    [text] = room.query("MATCH (n:CourseContent) RETURN n.id AS id")
+    record = {
+        "type": "course_content",
+        "timestamp": at(3),
+        "record_id": text["id"],
+        "data": {"course_id": "C", "title": "Lesson", "content": "A needs B."},
+    }
+    claim = Prerequisite(point="A", requires="B", confidence=0.5)
+    found = RecordFinding(
+        record=record, finding=ContentFinding(prerequisites=(claim,), confidence=1), origin=ORIGIN
+    )
+    room.graph.write_findings(Findings(job_id="job", pack="0", findings=(found,)))
+    room.graph.settle_prerequisites()
+
+    def shown() -> list[tuple[Any, ...]]:
+        rows = asked(insights, "review-points", course="C").rows
+        return [(row.kind, row.point, row.other, row.verdict, row.claimed_by) for row in rows]
+
+    def states() -> set[tuple[str, str, str]]:
+        rows = asked(insights, "course-map", course="C").rows
+        return {(row.point, row.needs, row.state) for row in rows}
+
+    assert shown() == [("proposed", "A", "B", None, ("Lesson",))]
+    assert states() == {("A", "B", "proposed")}
+    assert asked(insights, "course-map", course="C").left_out == {WAITING_NEEDS: 1}
+    said = {"point": "A", "requires": "B", "by": "reviewer"}
+    for verdict, hour, kind, state in (
+        ("accepted", 4, "excluded", {("A", "B", "followed")}),
+        ("rejected", 5, "excluded", {("A", "", "")}),
+        ("withdrawn", 6, "proposed", {("A", "B", "proposed")}),
+    ):
+        verdict_of = {**said, "verdict": verdict, "at": at(hour)}
+        room.graph.write_reviews([PrerequisiteReview.model_validate(verdict_of)])
+        room.graph.settle_prerequisites()
+        decided = None if verdict == "withdrawn" else verdict
+        assert shown() == [(kind, "A", "B", decided, ("Lesson",))]
+        assert states() == state
 
 
 def test_what_only_others_wrote_of_is_not_named(room: Room, insights: Insights) -> None:

@@ -229,8 +229,13 @@ def add_membership(found: Visible, data: Any, persons: Persons | None) -> None:
 def add_text_finding(found: Visible, record: Any, finding: Any) -> None:
     for each in finding.knowledge_points:
         found.add("CONTAINS", ("Course", record.data.course_id), point(each.name))
+    followed = reference.prerequisites(found.school)
     for each in finding.prerequisites:
-        found.add("DEPENDS_ON", point(each.point), point(each.requires), confidence=each.confidence)
+        pair = tuple(reference.point_of(found.school, end) for end in (each.point, each.requires))
+        if pair in followed:
+            found.add(
+                "DEPENDS_ON", point(each.point), point(each.requires), confidence=each.confidence
+            )
 
 
 def may_see(persons: Persons | None, who: str, courses: Iterable[str | None]) -> bool:

@@ -49,7 +49,7 @@ TOMBSTONE_LABELS = ("Tombstone", "Withdrawn")
 LOCK_LABELS = ("Lock",)
 # One node, whose `version` is the schema version of the graph. `prepare` brings an older graph to SCHEMA_VERSION.
 SCHEMA_LABELS = ("Schema",)
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 # A student's day in a course. It has the sum of the activity records, and a record cannot be subtracted from it.
 DAY_LABELS = ("ActiveDay",)
 LABELS = (
@@ -101,7 +101,8 @@ RELATIONSHIPS = (
     "REQUIRES",
     "REVIEWS",
     "SENT",
-    "SET_ASIDE",  # a prerequisite that would close a cycle or was rejected: it can be shown and is never followed
+    # A prerequisite that would close a cycle, was rejected, or is said by one text only: it is shown and not followed
+    "SET_ASIDE",
     "TEACHES",
     "TESTS",
     "TRIED",

@@ -242,12 +242,19 @@ def apply(
     changes.outdated.memberships |= staged.memberships
     groups.add_courses(tx, unit.group_counts.courses)
     recompute(tx, unit, changes.outdated)
-    resolver.resolve(tx, unit, (), wanted)
+    moved_points = resolver.resolve(tx, unit, (), wanted)
     write_changed_state(tx, unit)
     delete_orphans(tx, superseded.nodes | changes.unlinked | wanted)
-    claims = staged.prerequisites, superseded.claims
+    new_claims = staged.prerequisites
+    old_claims = superseded.claims
     claims_changed = prerequisites.note_changes(
-        tx, findings, superseded.findings, *claims, job_id=job_id
+        tx,
+        findings,
+        superseded.findings,
+        new_claims,
+        old_claims,
+        moved_points=moved_points,
+        job_id=job_id,
     )
     for record_id, people in superseded.memberships.items():
         memberships[record_id].update(people)

@@ -224,6 +224,10 @@ def _lease_renewed(connection: Connection, owner: str) -> Iterator[None]:
         renewing.join()
 
 
+def _derive_prerequisites_again(connection: Connection) -> None:
+    connection.write(lambda tx: tx.run(CYPHER["note_claim_change"], job_id="").consume())
+
+
 # Version -> the step to the next version. Graphs of earlier versions are imported again.
-# 10: records have no word. Version 11 has indexes of words, and notes of changes.
-STEPS: Mapping[int, Step] = {10: Connection.create_constraints}
+# 11: prerequisites that only one text says are followed. The next settler derives all of them again.
+STEPS: Mapping[int, Step] = {11: _derive_prerequisites_again}

@@ -1,10 +1,11 @@
 """The prerequisite edges between knowledge points. Texts and definitions claim them; the edges never form a cycle.
 
 Edges are taken in this order: first those that reviewers accepted, by the time of the review, whether they are
-claimed or not; then the claims, the strongest first. An edge that would close a cycle with the edges before it is
-excluded: it is kept as SET_ASIDE, so that people see it, and is never followed. A claim that reviewers rejected is
-excluded as well. The result depends only on the claims and verdicts, and not on the order in which they arrive
-(docs/adr/0078-people-decide-about-prerequisites.md).
+claimed or not; then the claims that a definition or two texts say, the strongest first. An edge that would close a
+cycle with the edges before it is excluded: it is kept as SET_ASIDE, so that people see it, and is never followed. A
+claim that reviewers rejected is excluded as well, and so is a claim that only one text says (`claims`). The property
+`reason` of SET_ASIDE says which of these it is. The result depends only on the claims and verdicts, and not on the
+order in which they arrive (docs/adr/0078-people-decide-about-prerequisites.md).
 
 The transaction that writes a text stores its claims, and notes that claims changed. A settler derives the edges later
 (`settle`): it reads all claims without a lock, and writes only the differences, a portion at a time. If two settlers
@@ -13,13 +14,21 @@ never mixed (docs/adr/0028-prerequisites-are-settled-later.md).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import neo4j
 
 from edugraph_importer.graph import migrations
+from edugraph_importer.graph.claims import (
+    proposals,
+    read_canonical_points,
+    read_claims,
+    read_digests,
+)
 from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.finding_facts import FindingFacts, FindingUpdate
 from edugraph_importer.graph.model import Pair, time_of
@@ -32,7 +41,9 @@ EDGES_AT_ONCE = 1_000  # in one transaction, since other transactions wait for i
 SHOWN_EXCLUSIONS = 100
 
 CERTAIN = 1.0  # the confidence of an edge that people accepted, the same as that of a definition
-Edge = tuple[float, bool]  # (confidence, whether it is excluded)
+# Why a prerequisite is not followed: it would close a cycle, a reviewer rejected it, or only one text says it.
+Reason = Literal["cycle", "rejected", "proposed"]
+Edge = tuple[float, Reason | None]  # (confidence, why it is not followed, or None if it is)
 Write = Callable[..., int]
 """(work, arguments of it after the transaction) -> what the work returns, done in a transaction."""
 
@@ -65,7 +76,10 @@ class EdgeChanges:
 
     @property
     def excluded(self) -> list[Pair]:
-        return sorted(pair for pair, (_, is_excluded) in self.new.items() if is_excluded)
+        """Return the edges that close a cycle or are rejected from now on. Proposals are not among them."""
+        return sorted(
+            pair for pair, (_, reason) in self.new.items() if reason in ("cycle", "rejected")
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +106,35 @@ def note_changes(
     updates: Iterable[FindingUpdate],
     superseded: Mapping[str, FindingFacts],
     *claims: Iterable[Pair],
+    moved_points: Iterable[str] = (),
     job_id: str,
 ) -> bool:
     """Return whether a transaction changes claims, and if so, leave a note, so that a settler derives the edges.
 
     `superseded` has the findings of the removed records by their ids. `claims` has the claims of added and of removed
-    point_records. `job_id` names the job that waits for the edges, if there is one.
+    point_records. `moved_points` are the points for which another point stands from now on. `job_id` names the job
+    that waits for the edges, if there is one.
     """
     in_updates = any(update.old.prerequisites != update.new.prerequisites for update in updates)
     in_superseded = any(facts.prerequisites for facts in superseded.values())
     in_point_records = any(chain.from_iterable(claims))
     is_changed = in_updates or in_superseded or in_point_records
-    if is_changed:
-        tx.run(CYPHER["note_claim_change"], job_id=job_id).consume()
-    return is_changed
+    if not is_changed:
+        return note_moved_points(tx, moved_points, job_id=job_id)
+    tx.run(CYPHER["note_claim_change"], job_id=job_id).consume()
+    return True
+
+
+def note_moved_points(tx: neo4j.Transaction, points: Iterable[str], *, job_id: str) -> bool:
+    """Return whether claims are about points that mean something else from now on, and if so, leave a note.
+
+    Two texts may say the same from now on, because they named one point in two ways. Or they no longer do.
+    """
+    ids = sorted(points)
+    if not ids or not list(tx.run(CYPHER["points_with_claims"], ids=ids)):
+        return False
+    tx.run(CYPHER["note_claim_change"], job_id=job_id).consume()
+    return True
 
 
 def settle(connection: Connection, write: Write, *, always: bool = False) -> Settled:
@@ -134,15 +163,10 @@ def plan(connection: Connection) -> EdgeChanges:
     """Return how the stored edges differ from the edges that follow from all claims and verdicts."""
     edges: dict[Pair, Edge] = {}
     for row in connection.read(CYPHER["prerequisites"]):
-        for point, required, confidence in row["claims"]:
-            edges[point, required] = (confidence, row["excluded"])
+        for point, required, confidence, reason in row["claims"]:
+            edges[point, required] = (confidence, reason)
 
-    claims: dict[Pair, float] = {}
-    for row in connection.read(CYPHER["all_claims"]):
-        for required, confidence in zip(row["requires"], row["confidence"], strict=True):
-            pair = (row["id"], required)
-            claims[pair] = max(confidence, claims.get(pair, 0.0))
-
+    claims = read_claims(connection)
     accepted: list[tuple[str, Pair]] = []  # (time of the review, pair)
     rejected: set[Pair] = set()
     for row in connection.read(CYPHER["judged_needs"]):
@@ -152,18 +176,38 @@ def plan(connection: Connection) -> EdgeChanges:
         else:
             rejected.add(pair)
     verdicts = Verdicts(tuple(pair for _, pair in sorted(accepted)), frozenset(rejected))
-    return differences(edges, claims, verdicts)
+    proposed = proposals(
+        claims,
+        verdicts.accepted,
+        read_canonical_points(connection),
+        partial(read_digests, connection),
+    )
+    return differences(edges, claims.confidence, verdicts, proposed)
 
 
 def differences(
-    edges: Mapping[Pair, Edge], claims: Mapping[Pair, float], verdicts: Verdicts = NO_VERDICTS
+    edges: Mapping[Pair, Edge],
+    claims: Mapping[Pair, float],
+    verdicts: Verdicts = NO_VERDICTS,
+    proposed: AbstractSet[Pair] = frozenset(),
 ) -> EdgeChanges:
-    """Return how the stored `edges` differ from the edges that follow from claims and verdicts."""
+    """Return how the stored `edges` differ from the edges that follow from claims and verdicts.
+
+    `proposed` are the claims that too few say. They exclude no other edge.
+    """
     claims = {**claims, **dict.fromkeys(verdicts.accepted, CERTAIN)}
-    excluded = excluded_edges(claims, verdicts)
-    wanted: dict[Pair, Edge] = {
-        pair: (confidence, pair in excluded) for pair, confidence in claims.items()
-    }
+    confirmed = {pair: confidence for pair, confidence in claims.items() if pair not in proposed}
+    excluded = excluded_edges(confirmed, verdicts)
+    wanted: dict[Pair, Edge] = {}
+    for pair, confidence in claims.items():
+        reason: Reason | None = None
+        if pair in verdicts.rejected:
+            reason = "rejected"
+        elif pair in proposed:
+            reason = "proposed"
+        elif pair in excluded:
+            reason = "cycle"
+        wanted[pair] = (confidence, reason)
     gone = [pair for pair, edge in edges.items() if wanted.get(pair) != edge]
     new = {pair: edge for pair, edge in wanted.items() if edges.get(pair) != edge}
     return EdgeChanges(tuple(sorted(gone)), new)
@@ -206,9 +250,12 @@ def _create(tx: neo4j.Transaction, edges: Sequence[tuple[Pair, Edge]], epoch: in
     tx.run(CYPHER["lock_points"], ids=points).consume()
     followed: list[Row] = []
     set_aside: list[Row] = []
-    for (point, required), (confidence, is_excluded) in edges:
-        rows = set_aside if is_excluded else followed
-        rows.append({"from": point, "to": required, "confidence": confidence})
+    for (point, required), (confidence, reason) in edges:
+        row: Row = {"from": point, "to": required, "confidence": confidence}
+        if reason is None:
+            followed.append(row)
+        else:
+            set_aside.append(row | {"reason": reason})
     run_rows(tx, "create_depends_on", followed)
     run_rows(tx, "create_set_aside", set_aside)
     return len(edges)

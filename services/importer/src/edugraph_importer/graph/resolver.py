@@ -110,12 +110,15 @@ class _Classes:
 
 def resolve(
     tx: neo4j.Transaction, unit: UnitOfWork, judged: Iterable[Node], wanted: set[Node]
-) -> None:
+) -> set[str]:
     """Write the counts of names (`unit.called`), and update in `unit` the classes that change by them.
 
     `judged` has nodes with a new review. All these nodes must be locked. If other nodes have to be locked as well,
     they are added to `wanted` and StaleRead is raised. The transaction then starts again with them.
+
+    Return the knowledge points for which another point stands from now on.
     """
+    canonical_before = _canonical_points(unit)
     before: dict[str, dict[str, NameState]] = defaultdict(dict)  # label -> id -> its former state
     for label, node_id in judged:
         before[label][node_id] = replace(unit.name_states[label, node_id])
@@ -128,6 +131,20 @@ def resolve(
         _place_unreviewed(tx, unit, label, changed, wanted)
         if any(unit.name_states[label, node_id].verdicts for node_id in changed):
             _place_reviewed(tx, unit, label, changed, wanted)
+    moved: set[str] = set()
+    for point, stands_for_it in _canonical_points(unit).items():
+        if canonical_before[point] != stands_for_it:
+            moved.add(point)
+    return moved
+
+
+def _canonical_points(unit: UnitOfWork) -> dict[str, str]:
+    """Return point -> the point that stands for it, for all points of `unit`."""
+    canonical: dict[str, str] = {}
+    for (label, node_id), name_state in unit.name_states.items():
+        if label == "KnowledgePoint":
+            canonical[node_id] = name_state.canonical
+    return canonical
 
 
 def _count_called(

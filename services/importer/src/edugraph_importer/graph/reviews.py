@@ -30,7 +30,7 @@ from edugraph_common.contracts.reviews import (
     Review,
     Verdict,
 )
-from edugraph_importer.graph import finding_facts, migrations, resolver
+from edugraph_importer.graph import finding_facts, migrations, prerequisites, resolver
 from edugraph_importer.graph.apply import apply, begin
 from edugraph_importer.graph.driver import StaleRead
 from edugraph_importer.graph.finding_facts import FindingUpdate
@@ -93,9 +93,10 @@ def write_of_pairs(tx: neo4j.Transaction, reviews: Sequence[PairReview], wanted:
             if row["is_new"]:
                 unit.name_states[label, row["from"]].verdicts += 1
                 unit.name_states[label, row["to"]].verdicts += 1
-    resolver.resolve(tx, unit, judged, wanted)
+    moved_points = resolver.resolve(tx, unit, judged, wanted)
     write_changed_state(tx, unit)
     delete_orphans(tx, wanted)
+    prerequisites.note_moved_points(tx, moved_points, job_id="")
     keep_reviews(tx, reviews)
 
 

@@ -140,6 +140,14 @@ OPTIONAL MATCH (p:KnowledgePoint {id: b.canonical})
 RETURN k.canonical AS point, coalesce(p.id, b.id) AS needs, coalesce(p.shown_as, p.name, p.id, b.name, b.id) AS name,
   r.confidence AS confidence
 
+// name: proposed_prerequisites
+// Returns the direct prerequisites of these points that only one text says, so that they are not followed yet.
+UNWIND $points AS id
+MATCH (k:KnowledgePoint {canonical: id})-[r:SET_ASIDE {reason: 'proposed'}]->(b:KnowledgePoint)
+OPTIONAL MATCH (p:KnowledgePoint {id: b.canonical})
+RETURN k.canonical AS point, coalesce(p.id, b.id) AS needs, coalesce(p.shown_as, p.name, p.id, b.name, b.id) AS name,
+  r.confidence AS confidence
+
 // name: points_of_course
 // Returns the points that the texts of a course teach.
 MATCH (c:Course {id: $course})-[:CONTAINS]->(k:KnowledgePoint)
@@ -379,8 +387,9 @@ MATCH (m)-[:CONCERNS]->(k) WHERE k.id IN $points
 RETURN k.id AS point, count(DISTINCT m) AS mistakes
 
 // name: excluded_prerequisites
-// Returns prerequisites of these points that were set aside because they would close a cycle, or that reviewers judged.
-// `accepted` is null without a verdict, `excluded` says whether the prerequisite is set aside now.
+// Returns prerequisites of these points that are set aside, or that reviewers judged. `accepted` is null without a
+// verdict, `excluded` says whether the prerequisite is set aside now, and `reason` why: it would close a cycle, was
+// rejected, or is proposed by one text only.
 UNWIND $points AS id
 MATCH (k:KnowledgePoint {canonical: id})-[:JUDGED_NEED|SET_ASIDE]->(m:KnowledgePoint)
 WITH DISTINCT k, m
@@ -389,7 +398,7 @@ OPTIONAL MATCH (k)-[r:SET_ASIDE]->(m)
 WITH k, m, j, r WHERE j.accepted IS NOT NULL OR r IS NOT NULL
 RETURN k.id AS point, coalesce(k.shown_as, k.name, k.id) AS name, k.canonical AS canonical,
   m.id AS needs, coalesce(m.shown_as, m.name, m.id) AS needs_name, m.canonical AS needs_canonical,
-  r.confidence AS confidence, j.accepted AS accepted, r IS NOT NULL AS excluded
+  r.confidence AS confidence, j.accepted AS accepted, r IS NOT NULL AS excluded, r.reason AS reason
 
 // name: accepted_prerequisites
 // Returns the prerequisites of these points that reviewers accepted.

@@ -8,7 +8,11 @@ from edugraph_insights.questions.question import OfToday, Question
 
 
 class PlaceOnMap(Row):
-    """A point and one of its direct prerequisites. A point without prerequisites has one row with empty `needs`."""
+    """A point and one of its direct prerequisites. A point without prerequisites has one row with empty `needs`.
+
+    `state` is followed or proposed. A proposed prerequisite is said by one text only: no question follows it until
+    somebody accepts it. `state` is empty if `needs` is.
+    """
 
     identity: ClassVar[tuple[str, ...]] = ("point", "needs")
 
@@ -17,6 +21,7 @@ class PlaceOnMap(Row):
     needs: Name = ""
     needs_name: Name = ""
     confidence: FromCatalogue = None
+    state: Name = ""
 
 
 def find(facts: Facts, asked: OfToday) -> Found[PlaceOnMap]:
@@ -30,22 +35,25 @@ def find(facts: Facts, asked: OfToday) -> Found[PlaceOnMap]:
     } | dict.fromkeys(taught, frozenset())
     students = {point.id: of for point, of in behind.items()}
     names = {point.id: point.name for point in behind}
-    needs = facts.direct_needs(names)
-    rows = [
-        PlaceOnMap(
-            point=need.point,
-            name=names[need.point],
-            needs=need.needs.id,
-            needs_name=need.needs.name,
-            confidence=need.confidence,
-        )
-        for need in needs
-    ]
-    alone = names.keys() - {need.point for need in needs}
+    rows: list[PlaceOnMap] = []
+    of_state = {"followed": facts.direct_needs(names), "proposed": facts.proposed_needs(names)}
+    for state, needs in of_state.items():
+        for need in needs:
+            row = PlaceOnMap(
+                point=need.point,
+                name=names[need.point],
+                needs=need.needs.id,
+                needs_name=need.needs.name,
+                confidence=need.confidence,
+                state=state,
+            )
+            rows.append(row)
+    alone = names.keys() - {row.point for row in rows}
     rows += [PlaceOnMap(point=point, name=names[point]) for point in alone]
     return Found(
         tuple(Measured(row, students[row.point]) for row in rows),
         of_how_many={"points that the course teaches": len(taught)},
+        left_out=facts.waiting_in(asked.course),
     )
 
 
@@ -53,7 +61,8 @@ QUESTION = Question(
     name="course-map",
     title="Which points does this course have, and what does each need first?",
     computed_by="The points that the texts of the course teach or that its items test, and for each what the texts "
-    "of all courses say that it needs first. The confidence is the analyser's.",
+    "of all courses say that it needs first. The confidence is the analyser's. What two texts, the school's own "
+    "points or a reviewer say is followed; what one text says is proposed, and no other question follows it.",
     parameters=OfToday,
     row=PlaceOnMap,
     find=find,

@@ -127,10 +127,12 @@ def find(facts: Facts, asked: OfGaps) -> Found[EarlierGap]:
         figures = _figures(row, asked.course, wrong, parts, levels)
         rows.append(Measured(row, frozenset(both), figures, tries))
     without_number = sum(each.row.score is None for each in rows)
+    left_out = facts.waiting_in(asked.course)
+    left_out["gaps without a number: too few students"] = without_number
     return Found(
         tuple(rows),
         of_how_many={"students": frozenset(facts.students), "points with attempts": len(of_point)},
-        left_out={"gaps without a number: too few students": without_number},
+        left_out=left_out,
     )
 
 

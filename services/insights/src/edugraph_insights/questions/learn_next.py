@@ -88,7 +88,11 @@ def find(facts: Facts, asked: ToGoal) -> Found[NextPoint]:
     return Found(
         tuple(rows),
         of_how_many={"points on the way": len(names), "first attempts": len(practice.first)},
-        left_out={"mastered points": len(names) - len(rows), cut: not complete},
+        left_out={
+            "mastered points": len(names) - len(rows),
+            cut: not complete,
+            **facts.waiting(names),
+        },
     )
 
 

@@ -61,6 +61,7 @@ def find(facts: Facts, asked: OfPoint) -> Found[Ready]:
     return Found(
         tuple(rows),
         of_how_many={"students": frozenset(facts.students), "direct prerequisites": len(needs)},
+        left_out=facts.waiting([point.id]),
     )
 
 

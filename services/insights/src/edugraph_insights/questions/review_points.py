@@ -39,7 +39,10 @@ class Points(OfSeveral, OfToday):
 
 
 class PointsToReview(Row):
-    """Two points to review. `kind` is same (they may be synonyms) or excluded (a prerequisite that was set aside).
+    """Two points to review. `kind` is same (they may be synonyms), excluded or proposed.
+
+    An excluded prerequisite was set aside, or people decided about it. A proposed one is said by one text only, so it
+    is not followed before somebody accepts it. It has the same fields as an excluded one.
 
     `records` and `other_records` count the texts, items, definitions and mistakes that name each point by this name.
 
@@ -187,9 +190,12 @@ def _excluded(facts: Facts, rows: list[GraphRow], needs: Needs) -> Iterator[Poin
         cycles: tuple[tuple[str, ...], ...] = ()
         if way:
             cycles = ((row["needs_name"], *(step.needs.name for step in way)),)
+        kind = "excluded"
+        if row["reason"] == "proposed" and row["accepted"] is None:
+            kind = "proposed"
         yield PointsToReview(
             key=key_of("excluded", row["point"], row["needs"]),
-            kind="excluded",
+            kind=kind,
             point=row["point"],
             name=row["name"],
             other=row["needs"],
@@ -239,20 +245,22 @@ def shortest_way(needs: Needs, begin: str, end: str) -> list[Need]:
 
 
 def order(row: PointsToReview) -> tuple[int, float, str]:
-    """Sort pairs first, the most alike before others, then excluded prerequisites, the surest before others."""
+    """Sort pairs first, the most alike before others, then excluded and proposed prerequisites, the surest first."""
     if row.kind == "same":
         return 0, -(row.likeness or 0.0), row.key
-    return 1, -(row.confidence or 0.0), row.key
+    place = 2 if row.kind == "proposed" else 1
+    return place, -(row.confidence or 0.0), row.key
 
 
 QUESTION = Question(
     name="review-points",
-    title="Which points may mean the same, and which prerequisites were set aside?",
+    title="Which points may mean the same, and which prerequisites are not followed?",
     computed_by="Pairs of points whose names are nearest to each other by a sentence encoder, with a cosine of 0.5 "
     "or more, and of which one is of the course. A merge would close the shortest way along prerequisites from each "
     "of the two to the other; where both names are in one language, such a pair is not shown. A prerequisite is set "
     "aside if stronger claims lead from what it needs back to it, or if people rejected it; what people accepted "
-    "comes before all claims, in the order in which they said so.",
+    "comes before all claims, in the order in which they said so. It is proposed if one text says it, and neither "
+    "another text, the school's own points nor a reviewer does.",
     parameters=Points,
     row=PointsToReview,
     find=find,

@@ -71,16 +71,16 @@ def find(facts: Facts, asked: OfSeveral) -> Found[Together]:
                 evidence=asked.records(point=point.id),
             )
             rows.append(Measured(row, frozenset(group)))
+    left_out = facts.waiting_in(asked.course)
+    left_out["students without a weak prerequisite"] = len(tried) - len(weakest)
+    left_out["students whose weakest prerequisite is that of fewer than 3"] = alone
     return Found(
         tuple(rows),
         of_how_many={
             "students": frozenset(facts.students),
             "students with attempts": frozenset(tried),
         },
-        left_out={
-            "students without a weak prerequisite": len(tried) - len(weakest),
-            "students whose weakest prerequisite is that of fewer than 3": alone,
-        },
+        left_out=left_out,
     )
 
 

@@ -74,6 +74,7 @@ def find(facts: Facts, asked: OfToday) -> Found[UntaughtPoint]:
             ),
             "points that the course teaches": len(taught),
         },
+        left_out=facts.waiting_in(asked.course),
     )
 
 

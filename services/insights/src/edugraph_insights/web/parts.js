@@ -58,6 +58,8 @@ export function bar(exact, href = null, label = null, noise = null) {
   return h('span', { class: 'with-bar' }, value(exact, share(exact), href, label), noise && h('span', { class: 'noise' }, ` ± ${share(noise)}`), h('span', { class: 'bar', 'aria-hidden': 'true' }, filled));
 }
 
+// The count of prerequisites that nobody accepted and only one text says, in `left_out`.
+const WAITING_NEEDS = 'prerequisites that only one text says: accept or reject them in the review';
 const HIDDEN_ROWS = [
   'rows of small groups',
   'rows without ten students with new records in one week, for 26 weeks',
@@ -90,6 +92,12 @@ export function how(question, answer, { folds = false } = {}) {
     answer.outdated && h('p', { class: 'outdated', 'data-outdated': '' }, t('how.outdated', { at: moment(answer.as_of) })),
     h('details', {}, h('summary', {}, t('how.computed')), folds && counts, h('p', {}, told('computed', question) === question ? answer.computed_by : told('computed', question)),
       h('p', {}, t('how.as_of', { at: moment(answer.as_of) }), ` ${Object.entries(answer.parameters).map(([name, given]) => `${name} = ${given}`).join(' · ')}`), csvButton(question, answer.parameters)));
+}
+
+/** Say how many prerequisites wait for somebody who accepts or rejects them, so that nobody takes their absence for an answer. */
+export function waiting(answer) {
+  const n = answer.left_out[WAITING_NEEDS] ?? 0;
+  return n > 0 && h('p', { class: 'note waiting' }, `${plural('needs.waiting', n)} `, h('a', { class: 'no-print', href: link('review', { of: 'proposed' }) }, t('needs.review')));
 }
 
 function csvButton(question, parameters) {

@@ -47,14 +47,34 @@ MATCH (n:KnowledgePoint {id: id})
 SET n.id = id
 
 // name: all_claims
-// Returns all prerequisites that texts and definitions claim.
+// Returns all prerequisites that texts and definitions claim. `text` is the id of a text, and null for a definition.
 MATCH (k:KnowledgePoint)<-[d:DESCRIBES]-(n:CourseContent)
 WHERE d.requires IS NOT NULL
-RETURN k.id AS id, d.requires AS requires, d.requires_confidence AS confidence
+RETURN k.id AS id, d.requires AS requires, d.requires_confidence AS confidence, n.id AS text
 UNION ALL
 MATCH (n:Definition)-[:REQUIRES]->(r:KnowledgePoint)
 MATCH (n)-[:DEFINES]->(k)
-RETURN k.id AS id, [r.id] AS requires, [1.0] AS confidence
+RETURN k.id AS id, [r.id] AS requires, [1.0] AS confidence, null AS text
+
+// name: merged_points
+// Returns the points for which another point stands, because both mean the same.
+MATCH (k:KnowledgePoint) WHERE k.canonical <> k.id
+RETURN k.id AS id, k.canonical AS canonical
+
+// name: contents_of_texts
+// Returns the contents of these texts.
+UNWIND $ids AS id
+MATCH (n:CourseContent {id: id})
+RETURN n.id AS id, n.content AS content
+
+// name: points_with_claims
+// Returns one of these points that a text or a definition names, or about which a reviewer decided, if there is one.
+UNWIND $ids AS id
+MATCH (k:KnowledgePoint {id: id})
+WHERE EXISTS { MATCH (k)<-[:DESCRIBES|REQUIRES]-() }
+  OR EXISTS { MATCH (k)-[:JUDGED_NEED]-() }
+  OR EXISTS { MATCH (k)<-[:DEFINES]-(n) MATCH (n)-[:REQUIRES]->() }
+RETURN id LIMIT 1
 
 // name: judged_needs
 // Returns the last verdicts about prerequisites, without the withdrawn ones.
@@ -63,12 +83,12 @@ WHERE r.accepted IS NOT NULL
 RETURN a.id AS from, b.id AS to, r.accepted AS accepted, r.stamp AS stamp
 
 // name: prerequisites
-// Returns all claimed prerequisites: those that are followed, and those that are excluded.
+// Returns all claimed prerequisites: those that are followed, and those that are not, with the reason.
 MATCH (a:KnowledgePoint)-[r:DEPENDS_ON]->(b:KnowledgePoint)
-RETURN collect([a.id, b.id, r.confidence]) AS claims, false AS excluded
+RETURN collect([a.id, b.id, r.confidence, null]) AS claims
 UNION ALL
 MATCH (a:KnowledgePoint)-[r:SET_ASIDE]->(b:KnowledgePoint)
-RETURN collect([a.id, b.id, r.confidence]) AS claims, true AS excluded
+RETURN collect([a.id, b.id, r.confidence, coalesce(r.reason, '')]) AS claims
 
 // name: remove_prerequisites
 // Removes edges that changed or are no longer claimed. Each end may have many other edges. If both ends are found
@@ -88,9 +108,9 @@ MATCH (b:KnowledgePoint {id: row.to})
 CREATE (a)-[:DEPENDS_ON {confidence: row.confidence}]->(b)
 
 // name: create_set_aside
-// Creates a prerequisite that would close a cycle or was rejected. It is stored so that people see it, and is never
-// followed.
+// Creates a prerequisite that would close a cycle, was rejected, or is said by one text only. It is stored so that people
+// see it, and is never followed.
 UNWIND $rows AS row
 MATCH (a:KnowledgePoint {id: row.from})
 MATCH (b:KnowledgePoint {id: row.to})
-CREATE (a)-[:SET_ASIDE {confidence: row.confidence}]->(b)
+CREATE (a)-[:SET_ASIDE {confidence: row.confidence, reason: row.reason}]->(b)

@@ -2,7 +2,7 @@
 
 import { ask } from '../api.js';
 import { network, withLayers } from '../networks.js';
-import { bar, block, colour, h, hiddenRows, how, recordsLink, searchInput, sureEnough, table, value } from '../parts.js';
+import { bar, block, colour, h, hiddenRows, how, recordsLink, searchInput, sureEnough, table, value, waiting } from '../parts.js';
 import { changed, link, state } from '../state.js';
 import { timeSlider } from '../times.js';
 import { number, share, t, told } from '../words.js';
@@ -45,15 +45,16 @@ async function picture(asked, { questions, sees, student, during }) {
   const passed = new Set(onTrail.size ? [chosen.id, ...trail.steps.map(step => step.id)] : []);
   const neededFor = new Map();
   for (const point of all.values()) {
-    for (const need of point.needs) {
+    for (const need of followed(point)) {
       if (neededFor.has(need.id)) neededFor.get(need.id).push(point.id);
       else neededFor.set(need.id, [point.id]);
     }
   }
+  const proposedFor = new Set([...all.values()].flatMap(point => point.needs.map(need => need.id)));
   const sought = find.trim().toLowerCase();
   const matches = [...all.values()].filter(point => !sought || point.name.toLowerCase().includes(sought));
   const near = sought ? new Set([...passed, ...matches.flatMap(point => [point.id, ...point.needs.map(need => need.id), ...(neededFor.get(point.id) ?? [])])]) : null;
-  const alone = point => !point.needs.length && !neededFor.has(point.id) && !point.tried;
+  const alone = point => !point.needs.length && !proposedFor.has(point.id) && !neededFor.has(point.id) && !point.tried;
   const wanted = [...all.values()].filter(point => (near ? near.has(point.id) : !alone(point)));
   const weight = point => (passed.has(point.id) ? 2 : point.wrong ?? -1);
   // The trail and the weakest first, then those that most others need: what is left out matters least.
@@ -65,12 +66,16 @@ async function picture(asked, { questions, sees, student, during }) {
     tools(matches.length, all.size, sure, Boolean(student) || questions.has('mastery')),
     sees !== 'cells' && timeSlider(trend),
     h('p', { class: 'left-out' }, t('map.drawn', { n: drawn.length, of: all.size }), ' ', drawn.length < wanted.length ? t('map.too_many', { most: MOST_NODES, n: wanted.length - drawn.length }) : '', !near && all.size > wanted.length ? t('map.alone', { n: all.size - wanted.length }) : ''),
+    waiting(places),
     h('div', { class: 'map-and-panel' }, h('figure', {}, canvas(cytoscape, drawn, { chosen, student, byMastery, onTrail, passed }), legend(student, byMastery, onTrail.size > 0)), side),
     chosen && trail && trailSection(chosen, all, student, trail),
     pointsTable(matches, { all, neededFor, student, byMastery, hidden: hiddenRows(rates) }),
     how('course-map', places), how(student ? 'student' : 'weak-points', rates), levels && how('mastery', levels),
   ];
 }
+
+/** Return what a point needs first, without what only one text says. */
+const followed = point => point.needs.filter(need => !need.isProposed);
 
 /** Return the share wrong of a row: the class's, or that of the first attempts of a student. */
 const wrongOf = (row, student) => (!student ? row.wrong : row.right + row.wrong ? row.wrong / (row.right + row.wrong) : null);
@@ -79,11 +84,11 @@ const wrongOf = (row, student) => (!student ? row.wrong : row.right + row.wrong 
 function collected(places, rates, levels, student) {
   const all = new Map();
   const point = (id, name) => all.get(id) ?? all.set(id, { id, name, needs: [], wrong: null, tried: 0, students: null, mastery: null, row: null }).get(id);
-  for (const { point: id, name, needs, needs_name: needsName, confidence } of places) {
+  for (const { point: id, name, needs, needs_name: needsName, confidence, state: said } of places) {
     const here = point(id, name);
     if (needs) {
       point(needs, needsName);
-      here.needs.push({ id: needs, confidence });
+      here.needs.push({ id: needs, confidence, isProposed: said === 'proposed' });
     }
   }
   for (const row of rates) {
@@ -117,12 +122,13 @@ function canvas(cytoscape, drawn, { chosen, student, byMastery, onTrail, passed 
   const most = Math.max(1, ...drawn.map(point => point.students ?? 0));
   const elements = [
     ...drawn.map(point => ({ point, shown: byMastery ? point.mastery : point.wrong })).map(({ point, shown }) => ({ classes: passed.has(point.id) ? 'trail' : '', data: { id: point.id, label: shown === null ? point.name : `${point.name}\n${share(shown)}`, level: level(shown, byMastery), size: 22 + (point.students ? 26 * Math.sqrt(point.students / most) : student && point.tried ? 12 : 0) } })),
-    ...drawn.flatMap(point => point.needs.filter(need => ids.has(need.id)).map(need => ({ classes: onTrail.has(`${need.id} → ${point.id}`) ? 'trail' : '', data: { id: `${need.id} → ${point.id}`, source: need.id, target: point.id, confidence: need.confidence } }))),
+    ...drawn.flatMap(point => point.needs.filter(need => ids.has(need.id)).map(need => ({ classes: [onTrail.has(`${need.id} → ${point.id}`) && 'trail', need.isProposed && 'proposed'].filter(Boolean).join(' '), data: { id: `${need.id} → ${point.id}`, source: need.id, target: point.id, confidence: need.confidence } }))),
   ];
   const style = () => [
     { selector: 'node', style: { label: 'data(label)', width: 'data(size)', height: 'data(size)', 'font-size': 15, 'font-family': 'system-ui, "Noto Sans CJK SC", sans-serif', color: colour('text'), 'text-valign': 'bottom', 'text-margin-y': 4, 'text-wrap': 'wrap', 'text-max-width': 120, 'text-background-color': colour('paper'), 'text-background-opacity': 0.85, 'text-background-padding': 1, 'background-color': node => colour(`level-${node.data('level')}`), 'border-width': 1.5, 'border-color': colour('text') } },
     { selector: 'node[level = "none"]', style: { 'border-style': 'dashed', 'border-color': colour('quiet') } },
     { selector: 'edge', style: { width: edge => 1 + 2 * edge.data('confidence'), 'line-color': colour('edge'), 'target-arrow-color': colour('edge'), 'target-arrow-shape': 'triangle', 'curve-style': 'bezier', 'arrow-scale': 0.9 } },
+    { selector: 'edge.proposed', style: { 'line-style': 'dashed', 'line-color': colour('quiet'), 'target-arrow-color': colour('quiet') } },
     { selector: 'edge.trail', style: { width: 5, 'line-color': colour('trail'), 'target-arrow-color': colour('trail') } },
     { selector: 'node.trail', style: { 'border-width': 4, 'border-style': 'solid', 'border-color': colour('trail') } },
     { selector: 'node.chosen', style: { 'border-width': 4, 'border-color': colour('accent') } },
@@ -136,7 +142,7 @@ function canvas(cytoscape, drawn, { chosen, student, byMastery, onTrail, passed 
   cy.on('tap', 'node', event => { location.hash = changed({ point: event.target.id() }); });
   if (chosen && ids.has(chosen.id)) {
     const path = cy.getElementById(chosen.id);
-    (onTrail.size ? path : path.union(path.predecessors())).addClass('chosen'); // without a trail, all that it needs
+    (onTrail.size ? path : path.union(path.predecessors())).not('.proposed').addClass('chosen'); // without a trail, all that it needs
   }
   const zoom = by => () => cy.zoom({ level: cy.zoom() * by, renderedPosition: { x: place.clientWidth / 2, y: place.clientHeight / 2 } });
   const buttons = h('div', { class: 'zoom no-print' },
@@ -192,7 +198,8 @@ function fill(side, point, { all, neededFor, asked, questions, student, byMaster
       !student && [h('dt', {}, t('column.students')), h('dd', {}, value(point.students, number(point.students), records, point.name))],
       (byMastery || student) && [h('dt', {}, t('column.mastery')), h('dd', {}, masteryOf(point))],
       student && point.row && [h('dt', {}, t('column.state')), h('dd', {}, told('state', point.row.state))],
-      h('dt', {}, t('map.needs')), h('dd', {}, names(point.needs.map(need => need.id))),
+      h('dt', {}, t('map.needs')), h('dd', {}, names(followed(point).map(need => need.id))),
+      point.needs.some(need => need.isProposed) && [h('dt', {}, t('map.proposed')), h('dd', {}, names(point.needs.filter(need => need.isProposed).map(need => need.id)))],
       h('dt', {}, t('map.needed_for')), h('dd', {}, names(neededFor.get(point.id) ?? []))),
     latest, h('p', { class: 'no-print' }, h('a', { href: changed({ point: '' }) }, t('map.close'))));
   if (questions.has('records') && exact) {
@@ -210,7 +217,7 @@ function pointsTable(points, { all, neededFor, student, byMastery, hidden }) {
     ...(byMastery ? [{ name: 'mastery', label: t('column.mastery'), key: point => point.mastery, cell: masteryOf }] : []),
     ...(student ? [] : [{ name: 'students', label: t('column.students'), key: point => point.students, cell: point => value(point.students, number(point.students), recordsLink(point.row?.evidence), point.name) }]),
     { name: 'tried', label: t('column.first_attempts'), key: point => point.tried, cell: point => value(point.tried, number(point.tried), recordsLink(point.row?.evidence), point.name) },
-    { name: 'needs', label: t('map.needs'), text: true, cell: point => listed(point.needs.map(need => need.id)) || '–' },
+    { name: 'needs', label: t('map.needs'), text: true, cell: point => listed(followed(point).map(need => need.id)) || '–' },
     { name: 'for', label: t('map.needed_for'), text: true, cell: point => listed(neededFor.get(point.id) ?? []) || '–' },
   ], points, { sort: '-wrong', hidden, most: LISTED });
 }

@@ -2,7 +2,7 @@
 
 import { ask } from '../api.js';
 import { levelOf } from '../heat.js';
-import { around, block, columns, copyNames, folded, h, how, peopleLinks, recordsLink, table, value } from '../parts.js';
+import { around, block, columns, copyNames, folded, h, how, peopleLinks, recordsLink, table, value, waiting } from '../parts.js';
 import { link, state } from '../state.js';
 import { day, number, plural, share, t, told } from '../words.js';
 
@@ -91,7 +91,7 @@ async function everybody(students) {
 /** Show groups with the same weakest prerequisite of this point, or with this point as their weakest. */
 async function together(asked, id, needs) {
   const [answer, course] = await Promise.all([ask('/together', asked), needs()]);
-  const before = new Set(course.rows.filter(row => row.point === id).map(row => row.needs));
+  const before = new Set(course.rows.filter(row => row.point === id && row.state !== 'proposed').map(row => row.needs));
   const groups = answer.rows.filter(row => row.point === id || before.has(row.point));
   return [
     groups.length === 0 && h('p', { class: 'none' }, t('point.no_group')),
@@ -107,14 +107,16 @@ async function together(asked, id, needs) {
 async function first(asked, id, students, needs) {
   const [answer, course, grid] = await Promise.all([students(), needs(), ask('/grid', asked)]);
   const missed = new Set(answer.rows.filter(row => row.state === 'wrong').map(row => row.student));
-  const before = new Map(course.rows.filter(row => row.point === id && row.needs).map(row => [row.needs, row]));
+  const before = new Map(course.rows.filter(row => row.point === id && row.needs && row.state !== 'proposed').map(row => [row.needs, row]));
   const rows = [...before.values()].map(row => {
     const cells = grid.rows.filter(cell => cell.point === row.needs && missed.has(cell.student));
     return { ...row, too: cells.filter(cell => ['none', 'less'].includes(levelOf(cell))).length };
   });
   rows.sort((a, b) => b.too - a.too);
+  const proposed = course.rows.filter(row => row.point === id && row.state === 'proposed');
   return [
     rows.length === 0 && h('p', { class: 'none' }, t('point.nothing_first')),
+    proposed.length > 0 && h('p', { class: 'note' }, t('point.proposed', { names: proposed.map(row => row.needs_name || row.needs).join(t('list.comma')) })),
     h('ul', { class: 'lines' }, rows.map(row => h('li', { 'data-needs': row.needs },
       h('a', { href: link('point', { point: row.needs }) }, row.needs_name || row.needs),
       missed.size > 0 && h('span', { class: 'note' }, around('point.too', { of: number(missed.size) }, h('data', { value: row.too }, number(row.too))))))),
@@ -129,6 +131,7 @@ async function ready(asked, id) {
   const states = [...new Set(answer.rows.map(row => row.state))];
   return [
     answer.rows.length === 0 && h('p', { class: 'none' }, t('point.nothing_first')),
+    waiting(answer),
     states.map(each => folded([told('ready', each), ' ', h('span', { class: 'of' }, h('data', { value: of(each).length }, number(of(each).length)), t('missing.of', { n: number(answer.rows.length) }))],
       h('p', {}, peopleLinks(of(each).map(named))))),
     how('ready', answer, { folds: true }),

@@ -10,7 +10,7 @@ import { moment, share, t } from '../words.js';
 
 const LISTED = 200; // at first
 const MOST = 5000; // what the API gives at most
-const KINDS = ['knowledge_point', 'error_type', 'tests', 'same', 'excluded'];
+const KINDS = ['knowledge_point', 'error_type', 'tests', 'same', 'excluded', 'proposed'];
 const SHOWN = ['open', 'judged', 'all'];
 const KEYS_OFF = 'edugraph_review_keys_off';
 const said = new Map(); // key of a row -> what was said of it in this tab: {verdict, instead, targets}
@@ -21,7 +21,8 @@ let sending = Promise.resolve(); // one after the other: the last word about a t
 const kindOf = row => (row.kind === 'finding' ? row.aspect : row.kind);
 // What can be said of a kind of row, by key. Only a finding and what an item tests can be corrected.
 const FINDING = { a: 'accepted', r: 'rejected' };
-const VERDICTS = { finding: FINDING, tests: FINDING, same: { m: 'same', n: 'different' }, excluded: { a: 'accepted', r: 'rejected' } };
+const NEED = { a: 'accepted', r: 'rejected' };
+const VERDICTS = { finding: FINDING, tests: FINDING, same: { m: 'same', n: 'different' }, excluded: NEED, proposed: NEED };
 const before = row => (row.verdict || row.instead?.length ? { verdict: row.verdict, instead: row.verdict === 'rejected' ? row.instead : [], targets: [...(row.verdict ? [row.target] : []), ...(row.verdict === 'rejected' ? row.instead : [])] } : null);
 const now = row => (said.has(row.key) ? said.get(row.key) : before(row));
 
@@ -151,7 +152,7 @@ class Desk {
 
   reviewOf(row, target, verdict) {
     if (row.kind === 'same') return { kind: 'pair', of: 'knowledge_point', pair: [row.point, row.other], verdict };
-    if (row.kind === 'excluded') return { kind: 'prerequisite', point: row.point, requires: target, verdict };
+    if (VERDICTS[row.kind] === NEED) return { kind: 'prerequisite', point: row.point, requires: target, verdict };
     return row.kind === 'tests'
       ? { kind: 'tests', item_id: row.item, knowledge_point: target, verdict }
       : { kind: 'finding', record_id: row.record, text_hash: row.text_hash, aspect: row.aspect, target, verdict };
@@ -286,7 +287,7 @@ function verdict(row, choices) {
   const last = now(row);
   if (!last?.verdict) return null;
   if (row.kind === 'same') return h('p', { class: 'said' }, t(`said.${last.verdict}`), row.skipped && ` ${t('said.skipped')}`);
-  if (row.kind === 'excluded') return h('p', { class: 'said' }, t(`said_need.${row.skipped && !said.has(row.key) ? 'skipped' : last.verdict}`));
+  if (VERDICTS[row.kind] === NEED) return h('p', { class: 'said' }, t(`said_need.${row.skipped && !said.has(row.key) ? 'skipped' : last.verdict}`));
   const names = new Map([...choices[row.aspect]].map(([name, target]) => [target, name]));
   return h('p', { class: 'said' }, last.instead.length ? t('said.corrected', { name: last.instead.map(each => names.get(each) ?? each).join(t('list.comma')) }) : t(`said.${last.verdict}`));
 }
@@ -310,9 +311,9 @@ function detailsOfPoints(row) {
   const term = (words, content) => content && [h('dt', {}, words), h('dd', {}, content)];
   const used = (records, courses) => `${t('review.records', { n: records })}${courses.length ? ` · ${courses.join(t('list.comma'))}` : ''}`;
   const ways = row.cycles.length > 0 && h('ul', { class: 'cycles' }, row.cycles.map(way => h('li', {}, way.join(' → '))));
-  if (row.kind === 'excluded') {
+  if (VERDICTS[row.kind] === NEED) {
     return h('dl', {}, term(t('review.claimed_by'), row.claimed_by.join(t('list.comma'))), term(t('review.confidence'), value(row.confidence, share(row.confidence))),
-      row.verdict === null && term(t('review.why'), t('review.why_excluded')), term(t('review.excluded_by'), ways),
+      row.verdict === null && term(t('review.why'), t(`review.why_${row.kind}`)), term(t('review.excluded_by'), ways),
       ways && now(row)?.verdict !== 'accepted' && term(t('review.if_accepted'), row.gives_way.length ? t('review.gives_way', { name: row.gives_way[0], needed: row.gives_way[1] }) : t('review.gives_no_way')));
   }
   return h('dl', {},

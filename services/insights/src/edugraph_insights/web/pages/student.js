@@ -4,7 +4,7 @@ import { actionForm, actionList, doneAbout, lastContact, mayAct } from '../actin
 import { ask } from '../api.js';
 import { chart } from '../charts.js';
 import { levelOf } from '../heat.js';
-import { block, colour, columns, h, how, recordsLink, sureEnough, value } from '../parts.js';
+import { block, colour, columns, h, how, recordsLink, sureEnough, value, waiting } from '../parts.js';
 import { whyOf } from '../reasons.js';
 import { link, state } from '../state.js';
 import { day, dayInWords, dayOf, number, plural, sentences, share, t, told } from '../words.js';
@@ -85,6 +85,7 @@ async function next(points, one) {
   return [
     h('p', {}, t('student.goal', { name: goal.name })),
     h('ol', { class: 'lines' }, steps.map(row => h('li', {}, h('a', { href: link('map', { point: row.point, student: one.student }) }, row.name), h('span', { class: 'note' }, told('next', row.action))))),
+    waiting(answer),
     how('next', answer, { folds: true }),
   ];
 }
