@@ -96,6 +96,22 @@ def test_what_people_accepted_comes_first_and_what_they_rejected_never(
     )
 
 
+@given(claims_, verdicts_, st.sets(pairs, max_size=6))
+def test_what_too_few_say_excludes_nothing_and_is_not_followed(
+    claims: Claims, verdicts: Verdicts, few: set[tuple[str, str]]
+) -> None:
+    """Out: in `differences`, leave the proposals among the confirmed claims, or give them no reason."""
+    proposed = (few & claims.keys()) - set(verdicts.accepted)
+    others = {pair: confidence for pair, confidence in claims.items() if pair not in proposed}
+    new = differences({}, claims, verdicts, proposed).new
+    assert {pair: new[pair] for pair in new.keys() - proposed} == differences(
+        {}, others, verdicts
+    ).new
+    for pair in proposed:
+        reason = "rejected" if pair in verdicts.rejected else "proposed"
+        assert new[pair] == (claims[pair], reason)
+
+
 @given(claims_, st.randoms())
 def test_the_order_of_arrival_does_not_matter(claims: Claims, random: object) -> None:
     items = list(claims.items())
