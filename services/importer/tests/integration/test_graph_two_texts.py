@@ -240,3 +240,18 @@ def test_a_name_that_joins_an_id_brings_its_texts_together(graph: Graph, room: R
     write(graph, "back", withdrawn=("p",))
     graph.settle_prerequisites()
     assert edges(room) == ({}, both)
+
+
+def test_points_that_people_merge_bring_their_texts_together(graph: Graph, room: Room) -> None:
+    """Out: the call of `note_moved_points` in `write_of_pairs`."""
+    for number, name in enumerate(("Ratio", "ratios")):
+        said = reading(text(f"t{number}", CONTENTS[2 * number], 1), {(name, "Sum")})
+        graph.write_findings(pack([said], f"job {number}", 0))
+    graph.settle_prerequisites()
+    both = {("ratio", "sum"): 0.5, ("ratios", "sum"): 0.5}
+    value = {"of": "knowledge_point", "pair": ("ratio", "ratios"), "by": "ann"}
+    for day, verdict, expected in ((1, "same", (both, {})), (2, "withdrawn", ({}, both))):
+        merge = {**value, "verdict": verdict, "at": f"2026-02-0{day}T00:00:00Z"}
+        graph.write_reviews([PairReview.model_validate(merge)])
+        graph.settle_prerequisites()
+        assert edges(room) == expected
