@@ -256,7 +256,7 @@ def drawn_until(
 
 
 def found_in_texts(school: School) -> Iterator[RecordFinding]:
-    """Yield findings of course texts that claim prerequisites of the courses' points."""
+    """Yield findings of course texts that claim prerequisites of the courses' points. Two texts say each of them."""
     for value in school.definitions():
         if value["type"] == "course_content":
             point = value["data"]["title"]
@@ -271,6 +271,9 @@ def found_in_texts(school: School) -> Iterator[RecordFinding]:
                 confidence=0.9,
             )
             yield RecordFinding(record=value, finding=finding, origin=ORIGIN)
+            data = value["data"] | {"content": f"Again: {value['data']['content']}"}
+            second = value | {"record_id": f"{value['record_id']}-again", "data": data}
+            yield RecordFinding(record=second, finding=finding, origin=ORIGIN)
 
 
 def parameters(school: School, random: Random, question: str, scope: str) -> dict[str, Any]:
