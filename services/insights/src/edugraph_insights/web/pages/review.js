@@ -313,7 +313,7 @@ function detailsOfPoints(row) {
   const ways = row.cycles.length > 0 && h('ul', { class: 'cycles' }, row.cycles.map(way => h('li', {}, way.join(' → '))));
   if (VERDICTS[row.kind] === NEED) {
     return h('dl', {}, term(t('review.claimed_by'), row.claimed_by.join(t('list.comma'))), term(t('review.confidence'), value(row.confidence, share(row.confidence))),
-      row.verdict === null && term(t('review.why'), t(`review.why_${row.kind}`)), term(t('review.excluded_by'), ways),
+      row.verdict === null && term(t('review.why'), t(`why_need.${row.kind}`)), term(t('review.excluded_by'), ways),
       ways && now(row)?.verdict !== 'accepted' && term(t('review.if_accepted'), row.gives_way.length ? t('review.gives_way', { name: row.gives_way[0], needed: row.gives_way[1] }) : t('review.gives_no_way')));
   }
   return h('dl', {},
