@@ -24,6 +24,9 @@ bench-mastery: env-research ## how sure and how right the estimate of mastery is
 bench-needs-help: env-research ## whether needs-help names the weakest students of synthetic schools, and not too many of them (two minutes)
 	@$(RESEARCH) -m evaluation.needs_help $(BENCH_ARGS)
 
+bench-did-it-help: env-research ## whether the interval of the question did-it-help has the true gain of talks in synthetic courses (three minutes)
+	@$(RESEARCH) -m evaluation.did_it_help $(BENCH_ARGS)
+
 bench-candidates: env-research ## how often the right knowledge point is among those that a model is shown, when half of the labels are known (a minute)
 	@$(RESEARCH) -m evaluation.candidates
 
@@ -33,4 +36,4 @@ prerequisites-check: env-research ## what the offline rules state of prerequisit
 bench-small-groups: env-research ## what an outsider learns of one student from numbers with noise, and what a reader learns of a class (to be measured)
 	@$(RESEARCH) -m evaluation.small_group_attacks $(BENCH_ARGS)
 
-.PHONY: prerequisites-check bench-small-groups bench-candidates bench-needs-help env-research research-test evaluate evaluate-offline privacy-check bench-mastery
+.PHONY: prerequisites-check bench-small-groups bench-candidates bench-did-it-help bench-needs-help env-research research-test evaluate evaluate-offline privacy-check bench-mastery

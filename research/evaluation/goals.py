@@ -29,6 +29,8 @@ def print_goals(goals: Sequence[Goal], figures: Mapping[str, float]) -> None:
         bound = f"at least {goal.least}"
         if goal.most < 1:
             bound = f"at most {goal.most}"
+        if goal.most < 1 and goal.least != 0:
+            bound = f"{goal.least} to {goal.most}"
         verdict = "ok"
         if goal.name in misses:
             verdict = "MISSED"

@@ -40,7 +40,7 @@ OF_ONE = "records help-used grid point due"
 TABLE: dict[str, tuple[str, str]] = {
     "analyst": ("cells", OF_COURSES),
     "head": ("everybody", f"{OF_COURSES} {OF_PERSONS} groups"),
-    "teacher": ("own groups", f"{OF_COURSES} {OF_PERSONS} groups actions"),
+    "teacher": ("own groups", f"{OF_COURSES} {OF_PERSONS} groups actions did-it-help"),
     "student": (
         "self",
         f"{OF_ONE} student next weak-points earlier-gaps returning-mistakes roster course-map",
@@ -183,7 +183,7 @@ def test_who_joins_a_course_is_in_no_cell_until_the_week_is_closed() -> None:
 @pytest.mark.parametrize(
     ("sees", "rows", "questions"),
     [
-        ("persons", "everybody", set(QUESTIONS) - {"actions"}),
+        ("persons", "everybody", set(QUESTIONS) - {"actions", "did-it-help"}),
         ("groups", "groups", {*OF_COURSES.split(), "groups"}),
         ("cells", "cells", set(OF_COURSES.split())),
     ],

@@ -55,7 +55,7 @@ ABOUT_PERSONS = frozenset(
 # A caller could choose two groups as small as they like, so this question is not answered in cells.
 OF_TWO_GROUPS = frozenset({"groups"})
 # Actions of teachers are shown to those who lead the students, whatever else a role may see.
-OF_LEADERS = frozenset({"actions"})
+OF_LEADERS = frozenset({"actions", "did-it-help"})
 EVERY_QUESTION = IN_CELLS | ABOUT_PERSONS | OF_TWO_GROUPS | OF_LEADERS
 
 

@@ -248,3 +248,39 @@ def test_the_list_has_the_last_talk_beside_a_later_note(room: Room, insights: In
     rows = asked(insights, "actions", caller("teacher", person="t"), course="C").rows
     shown_of_s00 = [(row.record, row.spoken) for row in rows if row.student == "s00"]
     assert shown_of_s00 == [("note", False), ("talk", True)]
+
+
+def test_a_talk_is_judged_beside_the_other_students_of_the_teacher(
+    room: Room, insights: Insights
+) -> None:
+    """Out: `spoken` in the question, or the students of other teachers in it."""
+    talk, day = 1_000, 24
+    members = []
+    records = []
+    for number in range(26):
+        student = f"s{number:02}"
+        has_talk = number < 10
+        members.append((student, "g" if number < 24 else "h", (None, None)))
+        given = {"student_id": student, "course_id": "C"}
+        records.append(record("course_record", f"{student}-C", 0, **given))
+        for days in (-4, -3, -2, 2, 3, 4):
+            is_right = days > 0 and has_talk
+            name = f"{student}-{days}"
+            tried = {**given, "item_id": name, "correct": is_right}
+            records.append(record("attempt_record", name, talk + days * day, **tried))
+        if has_talk:
+            records.append(action(f"talk-{student}", student, talk, spoken=True))
+        elif number == 10:
+            records.append(action("note", student, talk, text="a note alone is no talk"))
+    written(room, School(records, []))
+    make_groups(room, members, LED, OF_GROUPS)
+    [row] = asked(insights, "did-it-help", caller("teacher", person="t"), course="C").rows
+    assert (row.state, row.students, row.comparable_students) == ("more right", 10, 14)
+    shares = (row.right_before, row.right_after, row.comparable_before, row.comparable_after)
+    assert shares == (0, 1, 0, 0)
+    assert (row.difference, row.low, row.high) == pytest.approx((1, 1, 1))
+    assert asked(insights, "did-it-help", caller("teacher", person="u"), course="C").rows == ()
+    for role in ("head", "student", "counsellor", "analyst", "officer"):
+        with pytest.raises(Refusal) as refused:
+            asked(insights, "did-it-help", caller(role, person="s00"), course="C")
+        assert refused.value.status == 403

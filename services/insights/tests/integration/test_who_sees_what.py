@@ -76,6 +76,7 @@ PERSONAL_READS = (
     "changes",
     "due",
     "actions",
+    "did-it-help",
 )
 
 

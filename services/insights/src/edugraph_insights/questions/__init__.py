@@ -9,6 +9,7 @@ from edugraph_insights.questions import (
     attention,
     changes,
     course_map,
+    did_it_help,
     difficulty,
     due,
     earlier_gaps,
@@ -80,5 +81,6 @@ QUESTIONS: Mapping[str, Question[Any, Any]] = {
         due,
         terms,
         actions,
+        did_it_help,
     )
 }
