@@ -17,13 +17,20 @@ from playwright.sync_api import Browser, Page, Route
 from waiting import until
 
 from edugraph_client import Client
-from edugraph_common.contracts.findings import Origin, RecordFinding
+from edugraph_common.contracts.findings import (
+    ContentFinding,
+    FoundPoint,
+    Origin,
+    Prerequisite,
+    RecordFinding,
+)
 from edugraph_common.contracts.messages import Findings
 from edugraph_common.contracts.records import Withdrawal, parse_record
 from edugraph_importer.graph import Graph, GraphSettings, RecordBatch
 
 pytestmark = pytest.mark.embedded
 
+OFFLINE = Origin(analyser="offline", model="lexicon", prompt_version="1")
 REVIEWS = 32  # The findings that are least sure come first, and the points of questions after them.
 PAGES = ("review", "people")
 # Where nothing is judged yet, "open" is the whole queue in its order.
@@ -428,6 +435,60 @@ def test_an_excluded_prerequisite_is_accepted_rejected_and_left_open_again(
     until(lambda: excluded()[pair]["verdict"] == "rejected")
     pressed(shown, "u")
     until(lambda: excluded()[pair]["verdict"] is None)
+
+
+@pytest.fixture
+def proposal(school: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """A point and what it needs first, as only one text of the course says."""
+    point, needed = "Proposed point", "Needed point"
+    record = {
+        "type": "course_content",
+        "timestamp": "2026-01-01T00:00:00Z",
+        "record_id": f"proposing-{uuid4()}",
+        "data": {"course_id": COURSE, "content": f"{point} needs {needed}.", "title": "A lesson"},
+    }
+    finding = ContentFinding(
+        knowledge_points=(FoundPoint(name=point), FoundPoint(name=needed)),
+        prerequisites=(Prerequisite(point=point, requires=needed, confidence=0.8),),
+        confidence=0.9,
+    )
+    found = RecordFinding(record=record, finding=finding, origin=OFFLINE)
+    with graph_of(school) as graph:
+        job_id = str(uuid4())
+        graph.write_findings(Findings(job_id=job_id, pack="0", findings=(found,)))
+        graph.settle_prerequisites()
+        yield point, needed
+        withdrawal = Withdrawal(record_id=str(record["record_id"]))
+        graph.write_batch(RecordBatch(job_id, 1, (), (), 1, [(1, withdrawal)]))
+        graph.settle_prerequisites()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_one_text_says_is_dashed_on_the_map_and_waits_in_the_review(
+    reviewer: Visitor, proposal: tuple[str, str], language: str
+) -> None:
+    """Out: in `canvas`, the class of a proposal; in `picture`, `waiting`; in `VERDICTS`, the keys of a proposal."""
+
+    def state() -> list[str]:
+        # While the settler writes, there may be no row.
+        rows = reviewer.answer("course-map", course=COURSE)["rows"]
+        return [row["state"] for row in rows if (row["name"], row["needs_name"]) == proposal]
+
+    shown = reviewer.open("map", course=COURSE, lang=language)
+    dashed = "[...document.querySelector('.map').picture.edges('.proposed')].map(e => [e.target().data('label'), e.source().data('label')])"
+    assert shown.evaluate(dashed) == [list(proposal)]
+    assert "1" in shown.locator("p.waiting").inner_text()
+    shown.locator("p.waiting a").click()
+    shown.wait_for_url("**of=proposed*")
+    reviewer.ready()
+    panel = shown.locator(".review-panel")
+    assert all(f"“{name}”" in panel.locator("h3").inner_text() for name in proposal)
+    assert "A lesson" in panel.inner_text()
+    pressed(shown, "a")
+    until(lambda: state() == ["followed"])
+    shown = reviewer.open("review", course=COURSE, lang=language, of="excluded", shown="judged")
+    pressed(shown, "u")
+    until(lambda: state() == ["proposed"])
 
 
 @pytest.mark.parametrize("kind", ["knowledge_point", "tests"])

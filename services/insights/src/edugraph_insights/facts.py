@@ -691,8 +691,13 @@ class Facts:
         rows = self.graph.read("proposed_same", points=sorted(set(points)))
         return list({frozenset((row["one"], row["other"])): row for row in rows}.values())
 
-    def excluded_prerequisites(self, points: Iterable[str]) -> list[Row]:
-        return self.graph.read("excluded_prerequisites", points=sorted(set(points)))
+    def prerequisites_to_review(self, points: Iterable[str]) -> list[Row]:
+        """Return the prerequisites of these points without those that a school states and that are followed."""
+        ids = sorted(set(points))
+        return [
+            *self.graph.read("excluded_prerequisites", points=ids),
+            *self.graph.read("followed_prerequisites", points=ids),
+        ]
 
     def claims(self, points: Iterable[str]) -> dict[tuple[str, str], list[Claim]]:
         """Return the claims by (point, its prerequisite), in the order of their titles."""

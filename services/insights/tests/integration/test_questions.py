@@ -249,6 +249,7 @@ def test_questions_that_teachers_ask_first_equal_the_reference(
         for who in people:
             of_student = asked(insights, "student", course=course, student=who).rows
             states[who] = {row.point: row.state for row in of_student}
+        _prerequisites_are_in_order(insights, school, course, states)
         for point in POINTS:
             if not _is_known(room, point):
                 continue
@@ -268,6 +269,35 @@ def test_questions_that_teachers_ask_first_equal_the_reference(
                     ),
                 )
             assert shown == reference.ready(school, point, states)
+
+
+def _prerequisites_are_in_order(
+    insights: Insights, school: School, course: str, states: Any
+) -> None:
+    """Compare the prerequisites to review with the reference. To take guards out: in `students_on_ways`, the points
+    that are reached or the state; in `order`, the students; in `followed_prerequisites`, any condition.
+    """
+    needs = reference.prerequisites(school)
+    of_kind = {"followed": needs, "proposed": reference.proposed(school)}
+    answer = asked(insights, "review-points", course=course, limit=5_000)
+    rows = [row for row in answer.rows if row.kind in of_kind]
+    shown: dict[str, set[tuple[str, str]]] = {"followed": set(), "proposed": set()}
+    for row in rows:
+        pair = reference.point_of(school, row.point), reference.point_of(school, row.other)
+        shown[row.kind].add(pair)
+        on_way = set()
+        for who, of_student in states.items():
+            weak = {point for point, state in of_student.items() if state == "not mastered"}
+            for point in weak:
+                if pair[0] in {point} | reference.needs_of(needs, point):
+                    on_way.add(who)
+        assert row.students == len(on_way)
+    taught = reference.taught_points(school, course)
+    for kind, pairs in of_kind.items():
+        assert shown[kind] <= pairs.keys()
+        assert shown[kind] >= {pair for pair in pairs if pair[0] in taught and pair[0] != pair[1]}
+    numbers = [row.students for row in rows]
+    assert numbers == sorted(numbers, reverse=True)
 
 
 def _is_known(room: Room, point: str) -> bool:

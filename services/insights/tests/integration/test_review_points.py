@@ -134,6 +134,8 @@ def test_pairs_and_cycles_are_those_of_a_plain_look(
         )
         for way in row.cycles:
             assert all((stands_for[a], stands_for[b]) in edges for a, b in pairwise(way)), way
+    # A prerequisite that a school states is followed, and nobody has to decide about it.
+    assert {kind for kind, _, _ in rows} <= {"same", "excluded"}
     excluded = {key[1:]: row for key, row in rows.items() if key[0] == "excluded"}
     found = room.query("MATCH (a)-[:SET_ASIDE]->(b) RETURN a.id AS a, b.id AS b")
     # Of two that were judged the same, neither can be needed first.

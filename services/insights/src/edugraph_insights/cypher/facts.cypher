@@ -400,6 +400,17 @@ RETURN k.id AS point, coalesce(k.shown_as, k.name, k.id) AS name, k.canonical AS
   m.id AS needs, coalesce(m.shown_as, m.name, m.id) AS needs_name, m.canonical AS needs_canonical,
   r.confidence AS confidence, j.accepted AS accepted, r IS NOT NULL AS excluded, r.reason AS reason
 
+// name: followed_prerequisites
+// Returns prerequisites of these points that texts say, and that are followed though no reviewer decided about them.
+UNWIND $points AS id
+MATCH (k:KnowledgePoint {canonical: id})-[r:DEPENDS_ON]->(m:KnowledgePoint)
+OPTIONAL MATCH (k)-[j:JUDGED_NEED]->(m)
+WITH k, m, r, j WHERE j.accepted IS NULL
+  AND NOT EXISTS { MATCH (k)<-[:DEFINES]-(n:Definition) MATCH (n)-[:REQUIRES]->(m) }
+RETURN k.id AS point, coalesce(k.shown_as, k.name, k.id) AS name, k.canonical AS canonical,
+  m.id AS needs, coalesce(m.shown_as, m.name, m.id) AS needs_name, m.canonical AS needs_canonical,
+  r.confidence AS confidence, null AS accepted, false AS excluded, null AS reason
+
 // name: accepted_prerequisites
 // Returns the prerequisites of these points that reviewers accepted.
 UNWIND $points AS id

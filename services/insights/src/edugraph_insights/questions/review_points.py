@@ -1,7 +1,7 @@
 """A question for subject teachers: which points may be the same, and which prerequisites were set aside?"""
 
 import re
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Annotated
@@ -11,6 +11,7 @@ from pydantic import Field
 from edugraph_insights.answers import Found, Mark, Measured, Row
 from edugraph_insights.facts import Facts, Need, Use
 from edugraph_insights.graph import Row as GraphRow
+from edugraph_insights.mastery import Mastery
 from edugraph_insights.questions.question import OfSeveral, OfToday, Question
 from edugraph_insights.reviewing import key_of
 
@@ -39,10 +40,12 @@ class Points(OfSeveral, OfToday):
 
 
 class PointsToReview(Row):
-    """Two points to review. `kind` is same (they may be synonyms), excluded or proposed.
+    """Two points to review. `kind` is same (they may be synonyms), excluded, proposed or followed.
 
-    An excluded prerequisite was set aside, or people decided about it. A proposed one is said by one text only, so it
-    is not followed before somebody accepts it. It has the same fields as an excluded one.
+    The last three are prerequisites, and have the same fields. An excluded one was set aside, or people decided about
+    it. A proposed one is said by one text only, so it is not followed before somebody accepts it. A followed one is
+    said by two texts, and nobody decided about it. `students` counts the students on whose way it lies, or would lie:
+    they have not mastered a point of the course that is `point` or needs it, directly or through others.
 
     `records` and `other_records` count the texts, items, definitions and mistakes that name each point by this name.
 
@@ -73,6 +76,7 @@ class PointsToReview(Row):
     claimed_by: Texts = ()
     cycles: Annotated[tuple[tuple[str, ...], ...], Mark.PERSONAL] = ()
     gives_way: Texts = ()
+    students: Annotated[int | None, Mark.PERSONAL] = None
 
 
 def find(facts: Facts, asked: Points) -> Found[PointsToReview]:
@@ -80,7 +84,7 @@ def find(facts: Facts, asked: Points) -> Found[PointsToReview]:
     proposed = [row for row in facts.proposed_same(mine) if _is_open_or_judged(row)]
     excluded = [
         row
-        for row in facts.excluded_prerequisites(mine)
+        for row in facts.prerequisites_to_review(mine)
         if row["canonical"] != row["needs_canonical"]
     ]
     ids: set[str] = set()
@@ -94,10 +98,13 @@ def find(facts: Facts, asked: Points) -> Found[PointsToReview]:
     ends = {row["needs_canonical"] for row in excluded}
     for row in shown:
         ends |= {row["one_canonical"], row["other_canonical"]}
-    needs, is_all = facts.needs_around(ends)
+    states = facts.practice(asked.course).mastery
+    not_mastered = students_at(states)
+    needs, is_all = facts.needs_around(ends | not_mastered.keys())
+    on_ways = students_on_ways(not_mastered, needs)
     same = list(_same(shown, uses, needs))
     worth_a_look = [row for row in same if not _is_neighbour(row)]
-    rows = [*worth_a_look, *_excluded(facts, excluded, needs)]
+    rows = [*worth_a_look, *_prerequisites(facts, excluded, needs, on_ways)]
     rows.sort(key=order)
     compared, encoder = facts.comparison() or (0, "")
     return Found(
@@ -176,7 +183,48 @@ def _same(rows: list[GraphRow], uses: Mapping[str, Use], needs: Needs) -> Iterat
         )
 
 
-def _excluded(facts: Facts, rows: list[GraphRow], needs: Needs) -> Iterator[PointsToReview]:
+def students_at(states: Mapping[str, Mapping[str, Mastery]]) -> dict[str, set[str]]:
+    """Return point -> the students who have not mastered it."""
+    students: dict[str, set[str]] = defaultdict(set)
+    for student, of_student in states.items():
+        for point, known in of_student.items():
+            if known.state == "not mastered":
+                students[point].add(student)
+    return students
+
+
+def students_on_ways(
+    not_mastered: Mapping[str, AbstractSet[str]], needs: Needs
+) -> dict[str, set[str]]:
+    """Return point -> the students who have not mastered it, or a point that needs it directly or through others."""
+    on_ways: dict[str, set[str]] = defaultdict(set)
+    for begin, students in not_mastered.items():
+        reached = {begin}
+        ahead = [begin]
+        while ahead:
+            for step in needs.get(ahead.pop(), ()):
+                if step.needs.id not in reached:
+                    reached.add(step.needs.id)
+                    ahead.append(step.needs.id)
+        for point in reached:
+            on_ways[point] |= students
+    return on_ways
+
+
+def _kind_of(row: GraphRow) -> str:
+    if row["accepted"] is None and row["reason"] == "proposed":
+        return "proposed"
+    if row["accepted"] is None and not row["excluded"]:
+        return "followed"
+    return "excluded"
+
+
+def _prerequisites(
+    facts: Facts,
+    rows: list[GraphRow],
+    needs: Needs,
+    on_ways: Mapping[str, AbstractSet[str]],
+) -> Iterator[PointsToReview]:
     claims = facts.claims(row["point"] for row in rows)
     accepted: AbstractSet[tuple[str, str]] = frozenset()
     if rows:
@@ -190,12 +238,9 @@ def _excluded(facts: Facts, rows: list[GraphRow], needs: Needs) -> Iterator[Poin
         cycles: tuple[tuple[str, ...], ...] = ()
         if way:
             cycles = ((row["needs_name"], *(step.needs.name for step in way)),)
-        kind = "excluded"
-        if row["reason"] == "proposed" and row["accepted"] is None:
-            kind = "proposed"
         yield PointsToReview(
             key=key_of("excluded", row["point"], row["needs"]),
-            kind=kind,
+            kind=_kind_of(row),
             point=row["point"],
             name=row["name"],
             other=row["needs"],
@@ -206,6 +251,7 @@ def _excluded(facts: Facts, rows: list[GraphRow], needs: Needs) -> Iterator[Poin
             claimed_by=tuple(claim.title for claim in claimed),
             cycles=cycles,
             gives_way=_step_that_gives_way(row, way, accepted),
+            students=len(on_ways.get(row["canonical"], ())),
         )
 
 
@@ -244,23 +290,23 @@ def shortest_way(needs: Needs, begin: str, end: str) -> list[Need]:
     return way
 
 
-def order(row: PointsToReview) -> tuple[int, float, str]:
-    """Sort pairs first, the most alike before others, then excluded and proposed prerequisites, the surest first."""
+def order(row: PointsToReview) -> tuple[int, int, float, str]:
+    """Sort pairs first, the most alike before others, then prerequisites, those on most ways first."""
     if row.kind == "same":
-        return 0, -(row.likeness or 0.0), row.key
-    place = 2 if row.kind == "proposed" else 1
-    return place, -(row.confidence or 0.0), row.key
+        return 0, 0, -(row.likeness or 0.0), row.key
+    return 1, -(row.students or 0), -(row.confidence or 0.0), row.key
 
 
 QUESTION = Question(
     name="review-points",
-    title="Which points may mean the same, and which prerequisites are not followed?",
+    title="Which points may mean the same, and which prerequisites are to be decided?",
     computed_by="Pairs of points whose names are nearest to each other by a sentence encoder, with a cosine of 0.5 "
     "or more, and of which one is of the course. A merge would close the shortest way along prerequisites from each "
     "of the two to the other; where both names are in one language, such a pair is not shown. A prerequisite is set "
     "aside if stronger claims lead from what it needs back to it, or if people rejected it; what people accepted "
     "comes before all claims, in the order in which they said so. It is proposed if one text says it, and neither "
-    "another text, the school's own points nor a reviewer does.",
+    "another text, the school's own points nor a reviewer does. Prerequisites on the ways of most students come "
+    "first: of those who have not mastered the point, or a point that needs it, directly or through others.",
     parameters=Points,
     row=PointsToReview,
     find=find,

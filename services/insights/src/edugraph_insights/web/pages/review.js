@@ -10,7 +10,7 @@ import { moment, share, t } from '../words.js';
 
 const LISTED = 200; // at first
 const MOST = 5000; // what the API gives at most
-const KINDS = ['knowledge_point', 'error_type', 'tests', 'same', 'excluded', 'proposed'];
+const KINDS = ['knowledge_point', 'error_type', 'tests', 'same', 'excluded', 'proposed', 'followed'];
 const SHOWN = ['open', 'judged', 'all'];
 const KEYS_OFF = 'edugraph_review_keys_off';
 const said = new Map(); // key of a row -> what was said of it in this tab: {verdict, instead, targets}
@@ -22,7 +22,7 @@ const kindOf = row => (row.kind === 'finding' ? row.aspect : row.kind);
 // What can be said of a kind of row, by key. Only a finding and what an item tests can be corrected.
 const FINDING = { a: 'accepted', r: 'rejected' };
 const NEED = { a: 'accepted', r: 'rejected' };
-const VERDICTS = { finding: FINDING, tests: FINDING, same: { m: 'same', n: 'different' }, excluded: NEED, proposed: NEED };
+const VERDICTS = { finding: FINDING, tests: FINDING, same: { m: 'same', n: 'different' }, excluded: NEED, proposed: NEED, followed: NEED };
 const before = row => (row.verdict || row.instead?.length ? { verdict: row.verdict, instead: row.verdict === 'rejected' ? row.instead : [], targets: [...(row.verdict ? [row.target] : []), ...(row.verdict === 'rejected' ? row.instead : [])] } : null);
 const now = row => (said.has(row.key) ? said.get(row.key) : before(row));
 
@@ -313,6 +313,7 @@ function detailsOfPoints(row) {
   const ways = row.cycles.length > 0 && h('ul', { class: 'cycles' }, row.cycles.map(way => h('li', {}, way.join(' → '))));
   if (VERDICTS[row.kind] === NEED) {
     return h('dl', {}, term(t('review.claimed_by'), row.claimed_by.join(t('list.comma'))), term(t('review.confidence'), value(row.confidence, share(row.confidence))),
+      term(t('review.on_ways'), row.students !== null && value(row.students)),
       row.verdict === null && term(t('review.why'), t(`why_need.${row.kind}`)), term(t('review.excluded_by'), ways),
       ways && now(row)?.verdict !== 'accepted' && term(t('review.if_accepted'), row.gives_way.length ? t('review.gives_way', { name: row.gives_way[0], needed: row.gives_way[1] }) : t('review.gives_no_way')));
   }
