@@ -217,7 +217,13 @@ def test_a_session_that_cannot_be_renewed_is_not_waited_for(visit: Visitor, answ
     time_out_soon(visit)
     shown = visit.open("overview", course=COURSE, lang="en")
     visit.page.route("**/ui/session", answer)
-    renewed = shown.evaluate("async () => (await import('/ui/api.js')).renewSession()")
+    renewed = shown.evaluate(
+        """async () => {
+          const { renewSession } = await import('/ui/api.js');
+          const late = new Promise(done => setTimeout(() => done('not in time'), 5000));
+          return Promise.race([renewSession(), late]);
+        }"""
+    )
     assert renewed is False
 
 
