@@ -333,6 +333,15 @@ def test_on_paper_it_is_light_and_afterwards_it_is_as_before(visit: Visitor) -> 
     assert shown.evaluate(open_details) == opened
 
 
+def test_a_browser_that_does_not_tell_that_it_prints_prints_black_on_white(visit: Visitor) -> None:
+    """To take the guard out: leave `data-theme=dark` or its colours out of the rules for print in page.css."""
+    visit.page.emulate_media(color_scheme="dark", media="print")
+    shown = visit.open("overview", course=COURSE, lang="en")
+    assert shown.locator("html").get_attribute("data-theme") == "dark"
+    colours = "e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"
+    assert shown.locator("body").evaluate(colours) == ["rgb(0, 0, 0)", "rgb(255, 255, 255)"]
+
+
 def test_a_map_in_dark_colours_is_turned_on_paper_until_it_is_drawn_anew(visit: Visitor) -> None:
     """To take the guards out: leave `render` out of networks.js, or `data-drawn` out of page.css."""
     visit.page.emulate_media(color_scheme="dark", media="print")
