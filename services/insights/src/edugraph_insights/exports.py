@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from edugraph_common.contracts.csv_cells import harmless
 from edugraph_insights.answers import Answer, Row
@@ -63,6 +63,8 @@ def _column(annotation: Any, values: list[Any]) -> Any:
             texts += each
             ends.append(len(texts))
         return list_array(Array(ends, type=DataType.int32()), Array(texts, type=DataType.string()))
+    if get_origin(annotation) is Literal:
+        annotation = type(get_args(annotation)[0])
     kind = annotation
     for each in get_args(annotation):
         if each is not type(None):
