@@ -62,7 +62,7 @@ def be_no_table(route: Any) -> None:
 
 
 def be_refused_by_a_proxy(route: Any) -> None:
-    route.fulfill(status=502, json={"type": "about:blank", "detail": {"upstream": "away"}})
+    route.fulfill(status=429, json={"type": 5, "detail": {"upstream": "away"}})
 
 
 def be_refused_with_null(route: Any) -> None:
@@ -119,7 +119,7 @@ def test_whatever_comes_in_place_of_an_answer_ends_in_a_sentence_with_a_button(
     """To take the guards out: leave `isObject` out of `objectIn`, `isListOfObjects` out of `whole`, the types out of
     `problemOf`, the longest pause out of `inItsTurn`, the status out of `isPassing`, or `onclick` out of `block`.
     """
-    visit.allowed = ("500", "502", "503")
+    visit.allowed = ("429", "500", "502", "503")
     # The block does not ask again by itself, so the button has to.
     visit.page.add_init_script(
         "const later = setTimeout; window.setTimeout = (done, ms) => (ms < 5000 ? later(done, ms) : 0)"
