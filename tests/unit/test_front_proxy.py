@@ -1,6 +1,7 @@
 """One address for both services: the real Caddy, as compose has it and as `make up` does, and what the services answer."""
 
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Iterator
@@ -190,6 +191,66 @@ def test_a_request_that_does_not_come_ends_the_connection_at_the_proxy(
     for slow_client, seconds in zip(SLOW_CLIENTS, found, strict=True):
         _, _, most_seconds = slow_client
         assert seconds < most_seconds, slow_client
+
+
+# The frames that begin each connection of HTTP/2, the first part of the headers of a request, and an empty next part.
+HTTP_2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000040000000000")
+HALF_HEADERS = bytes.fromhex("000005010000000001" + "8287840100")
+CONTINUATION = bytes.fromhex("000000090000000001")
+
+
+@pytest.mark.loopback("Caddy with a certificate of its own")
+def test_headers_of_http_2_that_do_not_come_whole_end_the_connection(tmp_path: Path) -> None:
+    """To take the guard out: leave `idle` out of the Caddyfile. The test waits for a second in place of ten."""
+    text = CADDYFILE.read_text(encoding="utf-8")
+    own_certificate = (
+        "admin off\n\tskip_install_trust\n\tlocal_certs\n\tauto_https disable_redirects"
+    )
+    text = text.replace("admin off", own_certificate).replace("idle 10s", "idle 1s")
+    (tmp_path / "Caddyfile").write_text(text, encoding="utf-8")
+    port = free_port()
+    environment = {
+        "CADDY_SITE": f"https://localhost:{port}",
+        "CADDY_BIND": "127.0.0.1",
+        "GATEWAY_ADDRESS": "127.0.0.1:1",
+        "INSIGHTS_ADDRESS": "127.0.0.1:1",
+    }
+    folders = {"XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+    processes = Processes(logs=tmp_path, environment=folders)
+    caddy = str(Path(sys.executable).with_name("caddy"))
+    command = [caddy, "run", "--config", str(tmp_path / "Caddyfile"), "--adapter", "caddyfile"]
+    processes.start("proxy", command, environment)
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+
+    def opened() -> ssl.SSLSocket:
+        plain = socket.create_connection(("127.0.0.1", port), timeout=DRIP_SECONDS)
+        return context.wrap_socket(plain, server_hostname="localhost")
+
+    def answers() -> bool:
+        try:
+            opened().close()
+        except OSError:
+            return False
+        return True
+
+    try:
+        processes.wait_until("proxy", answers)
+        for drip in (b"", CONTINUATION):
+            begun = time.monotonic()
+            with opened() as connection, suppress(ConnectionError, ssl.SSLError):
+                connection.sendall(HTTP_2 + HALF_HEADERS)
+                while time.monotonic() - begun < MOST_SECONDS_OF_HEADERS:
+                    try:
+                        if not connection.recv(4096):
+                            break
+                    except TimeoutError:
+                        connection.sendall(drip)
+            assert time.monotonic() - begun < MOST_SECONDS_OF_HEADERS, drip
+    finally:
+        processes.stop()
 
 
 def test_each_operation_is_behind_the_door_that_leads_to_it() -> None:
