@@ -136,14 +136,27 @@ export async function bodyOf(answer) {
   }
 }
 
+/** Return the list in a file of the page. Raises Problem. */
+export async function listIn(address) {
+  const found = parsed(await bodyOf(await call('GET', address)));
+  if (!Array.isArray(found)) throw new Problem(0, 'broken', '');
+  return found;
+}
+
 /** Return the JSON of an answer, which is an object at either door. Raises Problem where it is anything else. */
 function objectIn(text) {
-  let found = null;
-  try {
-    found = JSON.parse(text);
-  } catch { /* it is null, and no object */ }
+  const found = parsed(text);
   if (!isObject(found)) throw new Problem(0, 'broken', '');
   return found;
+}
+
+/** Return the value of a JSON text, or null where it is none. */
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 async function inItsTurn(asking, isWanted) {

@@ -1,7 +1,7 @@
 // Why a record was set aside, in the language of the reader. The API says it in English; words/rejects.json has the Chinese
 // sentence of each, and a test meets every sentence that the readers of files can say.
 
-import { json } from './api.js';
+import { listIn } from './api.js';
 import { asEnglish } from './parts.js';
 import { language } from './words.js';
 
@@ -10,7 +10,7 @@ let patterns = null; // [pattern, Chinese sentence], loaded when the first rejec
 /** Load what is needed to tell rejects in the language of the reader. */
 export async function learnRejects() {
   if (language !== 'zh' || patterns) return;
-  const pairs = await json('GET', 'words/rejects.json');
+  const pairs = await listIn('words/rejects.json');
   patterns = pairs.map(([english, chinese]) => [patternOf(english), chinese]);
 }
 
