@@ -251,6 +251,17 @@ def put_off(actions: Iterable[TeacherAction], today: date) -> dict[str, TeacherA
     return found
 
 
+def with_spoken(
+    contacts: Mapping[str, list[datetime]], actions: Iterable[TeacherAction]
+) -> dict[str, list[datetime]]:
+    """Return when teachers wrote to or spoke with each student."""
+    found = {student: list(moments) for student, moments in contacts.items()}
+    for action in actions:
+        if action.spoken:
+            found.setdefault(action.student, []).append(action.at)
+    return found
+
+
 class Use(NamedTuple):
     """The courses that have a point, and the number of records that name it."""
 

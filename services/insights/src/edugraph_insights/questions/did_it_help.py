@@ -3,13 +3,13 @@
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import date
 from statistics import fmean
 from typing import Annotated, Literal, NamedTuple
 
 from edugraph_insights.answers import Found, Mark, Measured, Row
 from edugraph_insights.comparable import Difference, Observation, difference_of_comparable
-from edugraph_insights.facts import Attempt, Facts, first_by_item
+from edugraph_insights.facts import Attempt, Facts, first_by_item, with_spoken
 from edugraph_insights.questions.question import OfSeveral, Question
 from edugraph_insights.school_days import day_of
 
@@ -111,17 +111,13 @@ def _first_contacts(facts: Facts, course: str) -> dict[str, int]:
 
     A day is given by its number.
     """
-    moments: list[tuple[str, datetime]] = []
-    for student, times in facts.contacts(course).items():
-        moments += [(student, at) for at in times]
-    for action in facts.actions(course):
-        if action.spoken:
-            moments.append((action.student, action.at))
+    contacts = with_spoken(facts.contacts(course), facts.actions(course))
     first: dict[str, int] = {}
-    for student, at in moments:
-        day = day_of(at, facts.zone).toordinal()
-        if facts.since is None or at >= facts.since:
-            first[student] = min(day, first.get(student, day))
+    for student, moments in contacts.items():
+        in_period = [at for at in moments if facts.since is None or at >= facts.since]
+        if in_period:
+            first_day = min(day_of(at, facts.zone) for at in in_period)
+            first[student] = first_day.toordinal()
     return first
 
 
@@ -144,9 +140,10 @@ def _compared(first_contacts: Mapping[str, int], work: Work) -> Compared:
     observations: list[Observation] = []
     with_few_attempts = 0
     without_comparable = 0
+    everybody = sorted(work.first)
     for day, students in sorted(with_contact.items()):
         observed = []
-        for student in sorted(work.first):
+        for student in everybody:
             first_contact = first_contacts.get(student, NEVER)
             if first_contact >= day:
                 observation = _observe(student, day, first_contact, work)

@@ -1,4 +1,4 @@
-"""A question for subject teachers: which points may be the same, and which prerequisites were set aside?"""
+"""A question for subject teachers: which points may be the same, and which prerequisites are to be decided?"""
 
 import re
 from collections import defaultdict, deque

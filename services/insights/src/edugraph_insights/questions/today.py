@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 from edugraph_common.contracts.records import HALF
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
-from edugraph_insights.facts import Attempt, Facts, Need, Point, TeacherAction, put_off
+from edugraph_insights.facts import Attempt, Facts, Need, Point, put_off, with_spoken
 from edugraph_insights.questions import needs_help
 from edugraph_insights.questions.grid import Cell, tries_of
 from edugraph_insights.questions.needs_help import NeedsHelp, OfHelp
@@ -84,8 +84,10 @@ def find(facts: Facts, asked: ForToday) -> Found[Action]:
     recent_mistakes = [each for each in mistakes.values() if each["at"] >= period.since]
     contacts = facts.contacts(asked.course)
     taken = facts.actions(asked.course)
-    held = put_off(taken, day_of(facts.until, facts.zone))
-    waiting = _waiting(recent_mistakes, _with_spoken(contacts, taken), period.days)
+    until_day = day_of(facts.until, facts.zone)
+    held = put_off(taken, until_day)
+    answers = with_spoken(contacts, taken)
+    waiting = _waiting(recent_mistakes, answers, period.days)
     unknown_answers = 0
     # Without contacts, the school does not record what teachers write, and no mistake is known to wait.
     if not contacts:
@@ -119,7 +121,6 @@ def find(facts: Facts, asked: ForToday) -> Found[Action]:
             }
         )
         rows.append(Measured(row, frozenset(action.students)))
-    until_day = day_of(facts.until, facts.zone)
     days_until_now = SchoolDays(facts.terms(), until_day, facts.zone)
     recent_students = {each.student for each in attempts if each.at >= period.since}
     return Found(
@@ -135,17 +136,6 @@ def find(facts: Facts, asked: ForToday) -> Found[Action]:
             "students who need help and are put off until a later day": held_with_reasons,
         },
     )
-
-
-def _with_spoken(
-    contacts: Mapping[str, list[datetime]], actions: Iterable[TeacherAction]
-) -> dict[str, list[datetime]]:
-    """Return when teachers wrote to or spoke with each student."""
-    found = {student: list(moments) for student, moments in contacts.items()}
-    for action in actions:
-        if action.spoken:
-            found.setdefault(action.student, []).append(action.at)
-    return found
 
 
 def _by_record(mistakes: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
