@@ -33,7 +33,8 @@ help-all: ## list all targets
 DRIVER_OF_BROWSER = $(if $(wildcard .venv/lib/python3*/site-packages/playwright),--group page)
 env-dev: $(if $(shell command -v uv),,.run/uv/bin/uv) ## make the Python environment (uv, .venv)
 	@# Compiled once, where PYTHONDONTWRITEBYTECODE would let each process compile all that it imports: half of the demo's CPU.
-	@$(UV) sync --quiet --frozen --all-packages --all-extras --compile-bytecode $(DRIVER_OF_BROWSER)
+	@# Without pandas: scripts/packages_test.py says why, and has its tests.
+	@$(UV) sync --quiet --frozen --all-packages --all-extras --no-extra pandas --compile-bytecode $(DRIVER_OF_BROWSER)
 
 demo: env-dev ## import the examples on the embedded servers, ask about them, write a report
 	@$(RUN) edugraph demo
@@ -49,8 +50,9 @@ test test-rest test-shuffled invariants: export NEO4J_QUICK := 1
 unit fast fast-shuffled coverage embedded-tests invariants page-test: WORKERS := 2
 SHARED_OUT = $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0)
 # What needs no server: unit tests, and those of the graph, the limiter and the cache on ArcadeDB and Valkey, started here.
-# Schemathesis is loaded by no test of it, and costs each process more than a second.
-WITHOUT_SERVERS := -p no:schemathesis --ignore-glob='*/test_*_document.py' $(SLOW_TESTS)
+# Schemathesis is loaded by no test of it, and costs each process more than a second. The conftest of tests/e2e marks each
+# test there as `system`, so no worker reads these files.
+WITHOUT_SERVERS := -p no:schemathesis --ignore=tests/e2e --ignore-glob='*/test_*_document.py' $(SLOW_TESTS)
 FAST := -m 'not real and not system and not thorough' $(WITHOUT_SERVERS)
 # `make unit` and `make test-rest` together are `make test`.
 UNIT := -m 'not real and not embedded and not system and not thorough' $(WITHOUT_SERVERS)
@@ -59,13 +61,23 @@ SLOWEST := --durations 30 --durations-min 5
 REST := -m '(real or embedded or system or thorough) and not twin' $(SLOW_TESTS)
 COVERED := --cov=edugraph_client --cov=edugraph_common --cov=edugraph_importer --cov=edugraph_analyzer --cov=edugraph_gateway --cov=edugraph_insights --cov=edugraph_cli
 
-test: env-dev test-servers ## set up what the tests need and run each test once, on real servers; the traps have `make traps`
+# The notebook of the examples makes tables of pandas, which the environment of the tests does not have.
+env-notebook: env-dev
+	@$(UV) export --quiet --frozen --package edugraph-client --extra pandas --no-emit-workspace --no-dev --output-file $(RUN_DIR)/pandas.txt
+	@$(UV) pip install --quiet --target $(RUN_DIR)/pandas --requirement $(RUN_DIR)/pandas.txt
+
+# The tools of the example of a warehouse are not those of the product, so they have an environment of their own.
+env-dbt: env-dev
+	@$(UV) venv --quiet --allow-existing $(RUN_DIR)/dbt
+	@$(UV) pip install --quiet --python $(RUN_DIR)/dbt/bin/python --requirement examples/warehouse/requirements.txt
+
+test: env-dev env-notebook env-dbt test-servers ## set up what the tests need and run each test once, on real servers; the traps have `make traps`
 	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) -m 'not twin' $(SLOW_TESTS) $(SLOWEST) $(PYTEST_ARGS)
 
-test-rest: env-dev test-servers env-flower ## what `make unit` leaves out of `make test`
+test-rest: env-dev env-notebook env-dbt test-servers env-flower ## what `make unit` leaves out of `make test`
 	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) $(REST) $(SLOWEST) $(PYTEST_ARGS)
 
-test-shuffled: env-dev test-servers env-flower ## the tests of `make test` in the order of SEED=16
+test-shuffled: env-dev env-notebook env-dbt test-servers env-flower ## the tests of `make test` in the order of SEED=16
 	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) $(SHUFFLED) -m 'not twin' $(SLOW_TESTS) $(PYTEST_ARGS)
 
 unit: env-dev ## the tests that need no server, and open no connection unless they say why
@@ -74,7 +86,7 @@ unit: env-dev ## the tests that need no server, and open no connection unless th
 embedded-tests: env-dev ## on the embedded engines of the demo, the tests that `make test` runs on the real servers
 	@$(RUN) pytest $(SHARED_OUT) -m twin $(SLOW_TESTS) $(PYTEST_ARGS)
 
-fast: env-dev ## unit tests and those on the embedded engines, without servers (three and a half minutes)
+fast: env-dev ## unit tests and those on the embedded engines, without servers (seven and a half minutes)
 	@$(RUN) pytest $(SHARED_OUT) $(FAST) $(PYTEST_ARGS)
 
 # Tracing costs 40 to 50 % of the CPU of each test (Python 3.11), so it is no part of `make fast`.
@@ -182,4 +194,4 @@ down: ## end the services with a warm shutdown; the servers stay
 
 -include make/*.mk
 
-.PHONY: help help-all env-dev demo test test-rest test-shuffled unit embedded-tests fast fast-shuffled coverage check format isolation servers servers-stop test-servers test-servers-stop up down
+.PHONY: help help-all env-dev env-notebook env-dbt demo test test-rest test-shuffled unit embedded-tests fast fast-shuffled coverage check format isolation servers servers-stop test-servers test-servers-stop up down

@@ -4,6 +4,7 @@ Also how the tests are shared out between the workers of a run (pytest-xdist, `m
 """
 
 import gc
+import inspect
 import os
 import re
 import socket
@@ -17,6 +18,7 @@ import structlog
 from addresses import clean, lacking, take_own, trust_no_authority
 from guard import give_back
 
+PATIENCE_SECONDS = 60.0
 MAY_CONNECT = ("real", "embedded", "loopback")
 # Engines that are started once for a session. All tests on one of them go to one worker: shared out by file, it would
 # be started for each file. Each of these groups takes minutes.
@@ -51,6 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
             "edugraph", deadline=None, suppress_health_check=[HealthCheck.too_slow]
         )
         settings.load_profile("edugraph")
+        _wait_for_answers()
     workers = [] if hasattr(config, "workerinput") else getattr(config.option, "tx", None) or []
     if without := lacking(os.environ, len(workers)):
         raise pytest.UsageError(
@@ -59,6 +62,15 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     if not workers:  # this process runs tests
         take_own(os.environ)
+
+
+def _wait_for_answers() -> None:
+    """Let the requests of tests wait for a busy machine. By default, httpx waits for five seconds."""
+    import httpx
+
+    default = inspect.signature(httpx.get).parameters["timeout"].default
+    for part in ("connect", "read", "write", "pool"):
+        setattr(default, part, PATIENCE_SECONDS)
 
 
 class ExitOfAWorker:
@@ -101,6 +113,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         found = ON_SHARED_ENGINE.match(item.nodeid)
         parts[" on ".join(found.groups()) if found else item.nodeid.partition("::")[0]].append(item)
+    for items_of_group in parts.values():
+        # Neo4j plans each statement of the tests after them once. The order of the others stays.
+        items_of_group.sort(key=lambda item: item.get_closest_marker("forgets_plans") is None)
     files = [name for name in parts if " on " not in name]
     waiting = [name for name in files if name.startswith(WAIT)]
     computing = [name for name in files if not name.startswith(WAIT)]
@@ -129,6 +144,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish() -> None:
     give_back()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _without_waiting_for_disks() -> Iterator[None]:
+    """A test looks at files only while the machine is up, so this process does not wait for the disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

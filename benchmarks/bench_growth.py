@@ -205,7 +205,7 @@ def texts(claims: int, of_a_text: int, of_a_pack: int, name: str) -> Iterator[Fi
         if number % 2 == 0:
             pairs = [random.sample(range(points), 2) for _ in range(of_a_text)]
         needs = tuple(
-            Prerequisite(point=f"point {a}", requires=f"point {b}", confidence=0.8)
+            Prerequisite(point=f"point {a}", requires=f"point {b}", confidence=0.8, quote="x")
             for a, b in pairs
         )
         found = ContentFinding(

@@ -262,7 +262,7 @@ def found_in_texts(school: School) -> Iterator[RecordFinding]:
             point = value["data"]["title"]
             course = next(each for each in school.courses if each.id == value["data"]["course_id"])
             needs = [
-                Prerequisite(point=point, requires=each, confidence=0.9)
+                Prerequisite(point=point, requires=each, confidence=0.9, quote="x")
                 for each in course.needs[point]
             ]
             finding = ContentFinding(

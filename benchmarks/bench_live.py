@@ -2,7 +2,8 @@
 
 Requests begin at fixed moments, whether or not those before were answered. The last statement of each request is
 looked for in the graph, and its time counts from the planned moment of its request. Then the bench measures how many
-statements the gateway accepts in a second, singly and in lists of 50.
+statements the gateway accepts in a second, singly and in lists of 50, beside how many messages of the same size the
+broker alone confirms. At the end it sends five times the rate and looks for each accepted statement in the graph.
 
 The clients run on the same cores as everything else. The bench prints one table with the goals, writes it as JSON,
 and exits with 1 if a goal is missed. BENCH_ARGS="--minutes 1 --rate 200".
@@ -15,13 +16,15 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
 from uuid import uuid4
 
+import aio_pika
 import httpx
 import neo4j
 from engines import System, bench, family, real_engine
@@ -33,9 +36,21 @@ LMS = "https://lms.example"
 HEADERS = {"X-Experience-API-Version": "1.0.3"}
 LOOK_EVERY_SECONDS = 0.05
 # A statement that is not in the graph after this time counts as lost.
-PATIENCE_SECONDS = 120.0
-LARGEST = {"p95_seconds": 1.0, "refused": 0, "lost": 0, "memory_growth_mb": 30}
+PATIENCE_SECONDS = 300.0
+LARGEST = {
+    "p95_seconds": 1.0,
+    "refused": 0,
+    "lost": 0,
+    "memory_growth_mb": 30,
+    "lost_of_five_times_the_rate": 0,
+}
 LEAST = {"rate_kept": 0.98}
+# The number of clients for each size of a list. A statement waits for others for a quarter of a second, so a few
+# clients that send one after the other would measure that wait.
+CLIENTS = {1: 200, 50: 8}
+OVERLOAD = 5
+OVERLOAD_SIZE = 50
+IDS_OF_ONE_READ = 1_000
 
 
 @dataclass
@@ -116,9 +131,13 @@ async def measure(system: System, given: argparse.Namespace) -> dict[str, Any]:
             "lost": len(run.waiting),
             "memory_growth_mb": memory_after - memory_before,
         }
-        for size in (1, 50):
+        broker = environment["EDUGRAPH_BROKER_URL"]
+        for size in CLIENTS:
             rate = await closed_loop(client, size, given.closed_seconds)
             figures[f"accepted_a_second_in_lists_of_{size}"] = rate
+            bare = await bare_confirms(broker, size, given.closed_seconds)
+            figures[f"bare_confirms_a_second_of_{size}"] = bare
+        figures.update(await overload(client, driver, given))
     figures["load"] = round(os.getloadavg()[0], 1)
     return figures
 
@@ -178,19 +197,109 @@ async def look(driver: neo4j.AsyncDriver, run: Run) -> None:
 
 
 async def closed_loop(client: httpx.AsyncClient, size: int, seconds: float) -> int:
-    """Return how many statements eight clients get accepted in a second, one request after the other."""
-    end = time.monotonic() + seconds
+    """Return how many statements the clients get accepted in a second. Each sends one request after the other."""
     accepted = 0
 
-    async def one_client() -> None:
+    async def send_one() -> None:
         nonlocal accepted
-        while time.monotonic() < end:
-            answer = await client.post("/xapi/statements", json=list(statements(size)))
-            if answer.status_code == 200:
-                accepted += size
+        answer = await client.post("/xapi/statements", json=list(statements(size)))
+        if answer.status_code == 200:
+            accepted += size
 
-    await asyncio.gather(*(one_client() for _ in range(8)))
+    await repeat_until(time.monotonic() + seconds, send_one, CLIENTS[size])
     return round(accepted / seconds)
+
+
+async def bare_confirms(broker: str, size: int, seconds: float) -> int:
+    """Return how many statements the broker alone confirms in a second, each list of `size` as one message.
+
+    The queue is a quorum queue of its own, and nothing gathers or packs the statements.
+    """
+    confirmed = 0
+    body = json.dumps(list(statements(size))).encode()
+    name = f"bench-live-{uuid4().hex}"
+    async with await aio_pika.connect(broker) as connection:
+        channel = await connection.channel(publisher_confirms=True)
+        queue = await channel.declare_queue(
+            name, durable=True, arguments={"x-queue-type": "quorum"}
+        )
+
+        async def send_one() -> None:
+            nonlocal confirmed
+            message = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+            await channel.default_exchange.publish(message, routing_key=name)
+            confirmed += size
+
+        await repeat_until(time.monotonic() + seconds, send_one, CLIENTS[size])
+        await queue.delete(if_unused=False, if_empty=False)
+    return round(confirmed / seconds)
+
+
+async def repeat_until(end: float, act: Callable[[], Awaitable[None]], clients: int) -> None:
+    """Let `clients` clients act at the same time, each again and again, until the moment `end`."""
+
+    async def one_client() -> None:
+        while time.monotonic() < end:
+            await act()
+
+    await asyncio.gather(*(one_client() for _ in range(clients)))
+
+
+async def overload(
+    client: httpx.AsyncClient, driver: neo4j.AsyncDriver, given: argparse.Namespace
+) -> dict[str, int]:
+    """Send five times the rate. Return how many statements were accepted, refused, and lost after they were accepted.
+
+    A request that is refused, or without an answer, promises nothing.
+    """
+    accepted: list[str] = []
+    refused = 0
+
+    async def send_one() -> None:
+        nonlocal refused
+        made = list(statements(OVERLOAD_SIZE))
+        try:
+            answer = await client.post("/xapi/statements", json=made)
+        except httpx.TransportError:
+            refused += len(made)
+            return
+        if answer.status_code == 200:
+            accepted.extend(each["id"] for each in made)
+        else:
+            refused += len(made)
+
+    began = time.monotonic()
+    rate = OVERLOAD * given.rate
+    sending = []
+    for number in range(round(given.closed_seconds * 3 * rate / OVERLOAD_SIZE)):
+        planned = began + number * OVERLOAD_SIZE / rate
+        await asyncio.sleep(max(0.0, planned - time.monotonic()))
+        sending.append(asyncio.create_task(send_one()))
+    await asyncio.gather(*sending)
+    end = time.monotonic() + PATIENCE_SECONDS
+    lost = await missing_in_graph(driver, accepted)
+    while lost and time.monotonic() < end:
+        await asyncio.sleep(1)
+        lost = await missing_in_graph(driver, accepted)
+    return {
+        "accepted_of_five_times_the_rate": len(accepted),
+        "refused_of_five_times_the_rate": refused,
+        "lost_of_five_times_the_rate": lost,
+    }
+
+
+async def missing_in_graph(driver: neo4j.AsyncDriver, ids: list[str]) -> int:
+    """Return how many of these statements are not in the graph exactly once."""
+    missing = 0
+    query = "MATCH (n:Attempt) WHERE n.id IN $ids RETURN n.id AS id"
+    for begin in range(0, len(ids), IDS_OF_ONE_READ):
+        portion = ids[begin : begin + IDS_OF_ONE_READ]
+        found = await driver.execute_query(query, ids=portion)
+        times = Counter(row["id"] for row in found.records)
+        for each in portion:
+            if times[each] != 1:
+                missing += 1
+    return missing
 
 
 def percentiles(seconds: list[float]) -> dict[str, float]:

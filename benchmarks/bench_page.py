@@ -112,7 +112,7 @@ def large_course() -> Iterator[tuple[RecordFinding, ...]]:
     for number in range(1, POINTS):
         data = {"course_id": LARGE, "content": f"Text {number}"}
         name, needed = f"Point {number}", f"Point {number // 3}"
-        needs = (Prerequisite(point=name, requires=needed, confidence=0.8),)
+        needs = (Prerequisite(point=name, requires=needed, confidence=0.8, quote="x"),)
         finding = ContentFinding(
             knowledge_points=(FoundPoint(name=name),), prerequisites=needs, confidence=0.8
         )

@@ -8,6 +8,10 @@ chaos-losses: env-dev ## Redis flushed, the rows of a job deleted, a poisoned jo
 	@$(CHAOS)/losses.py $(SEEDS) $(CHAOS_ARGS)
 .PHONY: chaos-losses
 
+chaos-live: env-dev ## live statements and records while everything is killed and cut: each accepted one is there once; CHAOS_SEEDS=10 or SEEDS="1 2 3" (seven minutes a seed beside other work), CHAOS_ARGS="--rate 20"
+	@$(CHAOS)/live.py $(SEEDS) $(CHAOS_ARGS)
+.PHONY: chaos-live
+
 chaos-cluster: env-dev ## three RabbitMQ nodes, the leader of each queue killed in turn under submissions, then one for CHAOS_AWAY_SECONDS=30; SEEDS="1" (three minutes each)
 	@$(CHAOS)/cluster.py $(SEEDS)
 .PHONY: chaos-cluster

@@ -51,6 +51,9 @@ kube-test: ## the chart on a real Kubernetes (KUBECONFIG, or one made here): ins
 kube-test-all: env-dev ## that, and 30,000 records under load, probes, scaling (HPA, KEDA), network policies, monitoring, signing in
 	@$(RUN) python deploy/k8s/tests/kubernetes/run.py --all
 
+kube-test-part: env-dev ## one of six parts of kube-test-all, by the number of the commit (15 to 30 minutes beside other tests)
+	@$(RUN) python deploy/k8s/tests/kubernetes/run.py --part-of-commit $$(git rev-list --count HEAD)
+
 kube-plan-test: ## drain each of three simulated nodes under the chart and its examples: real API server, scheduler and evictions (two minutes)
 	@python3 deploy/k8s/tests/kubernetes/plan.py
-.PHONY: kube-test kube-test-all kube-plan-test
+.PHONY: kube-test kube-test-all kube-test-part kube-plan-test

@@ -3,7 +3,7 @@ NIGHTLY := coverage embedded-tests research-test "invariants EXAMPLES=50" traps-
   "bench-analyze BENCH_ARGS=--smoke" "bench-redis BENCH_ARGS=--smoke" "bench-mastery BENCH_ARGS=--smoke" "bench-growth BENCH_ARGS=--smoke" "bench-persons BENCH_ARGS=--smoke" \
   "bench-insights BENCH_ARGS=--smoke" \
   "evaluate EVALUATE_ARGS=--help" "fuzz FUZZ_SEED=$$(( $$(date +%s) / 86400 ))" test-servers-stop \
-  "chaos CHAOS_SEEDS=1 CHAOS_RECORDS=10000 CHAOS_TEXTS=200" up observe observe-stop down servers-stop
+  "chaos CHAOS_SEEDS=1 CHAOS_RECORDS=10000 CHAOS_TEXTS=200" "chaos-live SEEDS=$$(( $$(date +%s) / 86400 )) CHAOS_ARGS='--only kill swallow --rate 10'" up observe observe-stop down servers-stop
 
 EXAMPLES ?= 200
 ORDERS ?= 2000
@@ -30,9 +30,21 @@ later-neo4j: env-dev ## the graph's tests, and that a file gives one graph, on N
 	@$(ON_TEST_SERVERS) $(RUN) pytest -m 'real or system' services/importer/tests/integration tests/e2e/test_same_graph.py $(PYTEST_ARGS); \
 	  code=$$?; python3 -m tools.servers --tests down --only neo4j; exit $$code
 
-nightly: env-dev ## coverage, the tests on the embedded engines, the tests of research, properties of the graph on 50 examples, quick traps, Flower's tests, a smoke of each bench, fuzz, chaos with one small seed, observe; each timed
+# What meets the broker: users, messages, queues, dead letters, restarts, live records, and Celery's ways with all of them.
+MEETS_BROKER := $(addprefix tests/integration/test_,broker_users.py dead_letters.py dead_letter_store.py gateway_async_publisher.py \
+  gateway_faults.py gateway_operations.py gateway_takes_work.py live_waiting.py private_authority.py queue_depth.py refused_login.py \
+  retention.py split_queue.py traps_connections.py traps_ends.py traps_gateway.py traps_messages.py traps_services.py traps_shutdown.py \
+  webhooks.py worker_metrics.py xapi_receiver.py) \
+  $(addprefix tests/e2e/test_,live_cuts.py reaper.py stop_and_go_on.py tasks_of_client.py)
+later-rabbitmq: env-dev ## the tests of messages, queues, users and restarts on RabbitMQ 4.3, from the next Debian; root on Debian
+	@python3 -m tools.servers --tests down --only rabbitmq redis
+	@LATER_DEBIAN=1 $(MAKE) --no-print-directory test-servers
+	@$(ON_TEST_SERVERS) LATER_DEBIAN=1 $(RUN) pytest -m 'real or system' $(MEETS_BROKER) $(PYTEST_ARGS); \
+	  code=$$?; python3 -m tools.servers --tests down --only rabbitmq redis; exit $$code
+
+nightly: env-dev ## coverage, the tests on the embedded engines, the tests of research, properties of the graph on 50 examples, quick traps, Flower's tests, a smoke of each bench, fuzz, chaos and live chaos with one small seed, observe; each timed
 	@python3 -m tools.steps $(NIGHTLY)
 
-weekly: env-dev ## mutants of all modules, properties of the graph on 200 examples, its tests on the next Neo4j, every trap with its guard taken out, erasures in 10 orders, chaos of the broker's cluster, backup and degraded modes
-	@python3 -m tools.steps mutants invariants later-neo4j traps erasure-tests observe-tests api-fuzz chaos-cluster chaos-tests servers-stop
-.PHONY: invariants version-order one-person later-neo4j nightly weekly
+weekly: env-dev ## mutants of all modules, properties of the graph on 200 examples, its tests on the next Neo4j, those of messages on the next RabbitMQ, every trap with its guard taken out, erasures in 10 orders, chaos of the broker's cluster, backup and degraded modes, the whole test of the chart on a cluster
+	@python3 -m tools.steps mutants invariants later-neo4j later-rabbitmq traps erasure-tests observe-tests api-fuzz chaos-cluster chaos-tests kube-test-all servers-stop
+.PHONY: invariants version-order one-person later-neo4j later-rabbitmq nightly weekly

@@ -2,7 +2,7 @@
 CHROMIUM := $(shell command -v chromium || command -v google-chrome)
 
 env-page: env-dev
-	@$(UV) sync --quiet --frozen --all-packages --all-extras --group page
+	@$(UV) sync --quiet --frozen --all-packages --all-extras --no-extra pandas --group page
 	@$(if $(CHROMIUM),,python3 -c 'from dev.debian.packages import apt_install; apt_install("chromium", "fonts-noto-cjk")')
 
 page-test: env-page ## the page in Debian's chromium on the example school: numbers, filters, keyboard, both languages, axe, imports and the tutorial on the demo (three minutes)

@@ -1,8 +1,8 @@
 """`make packages-test`: wheels install alone from an index here, and the chart comes back from a registry here.
 
 The wheels are built, and an index on the loopback serves them. All other packages come from the index that uv is set
-to. In an empty folder `uvx` runs the command line, and a fresh environment imports the client. The chart is pushed
-as in a release; the one that the registry gives back must name our images by digest.
+to. In an empty folder `uvx` runs the command line, and a fresh environment imports the client and makes tables of
+pandas. The chart is pushed as in a release; the one that the registry gives back must name our images by digest.
 """
 
 import functools
@@ -30,6 +30,20 @@ from tools.servers import registry  # noqa: E402
 
 PACKAGES = ("edugraph-common", "edugraph-client", "edugraph-cli")
 CLIENT_SAYS = "from edugraph_client.tasks import import_batch_task; print('client imports')"
+# The only test of `to_pandas`. The project's environment has no pandas: Neo4j's driver imports it wherever it is
+# installed, which costs each process of the tests a quarter of its start.
+FRAMES = """
+from edugraph_client.answers import Answer, GraphAnswer, Node
+rows = ({"point": "a", "share": 0.5}, {"point": "b", "share": None})
+table = Answer.model_construct(rows=rows).to_pandas()
+assert list(table["point"]) == ["a", "b"], table
+assert table["share"].isna().tolist() == [False, True], table
+node = Node(node="Student:s1", label="Student", name="s1")
+nodes, relationships = GraphAnswer.model_construct(nodes=(node,)).to_pandas()
+assert list(nodes["node"]) == ["Student:s1"], nodes
+assert len(relationships) == 0, relationships
+print("answers become tables of pandas")
+"""
 
 
 def main() -> int:
@@ -50,10 +64,13 @@ def main() -> int:
                 print(f"the command line says {said}, and not {version}", file=sys.stderr)
                 return 1
             print(f"edugraph-cli {said}: runs from an index, alone")
-            client = [uv, "run", "--no-project", *index, "--with", f"edugraph-client=={version}"]
-            print(
-                f"edugraph-client {version}: {output([*client, 'python', '-c', CLIENT_SAYS], empty)}"
-            )
+            alone = [uv, "run", "--no-project", *index]
+            for package, program_text in (
+                ("edugraph-client", CLIENT_SAYS),
+                ("edugraph-client[pandas]", FRAMES),
+            ):
+                client = [*alone, "--with", f"{package}=={version}", "python", "-c", program_text]
+                print(f"{package} {version}: {output(client, empty)}")
         problem = problem_of_chart(Path(folder), version)
     if problem:
         print(problem, file=sys.stderr)

@@ -180,6 +180,7 @@ NAMES = st.sampled_from(
         "strength",
         "point",
         "requires",
+        "quote",
         "importance",
         "description",
         "category",

@@ -56,6 +56,7 @@ from edugraph_importer.service import Importer
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 SOURCES = sorted(HOSTILE)
+PHASES = (Phase.generate, Phase.shrink)
 OUTCOMES = (
     "written",
     "replaced",
@@ -199,7 +200,7 @@ def try_examples(
         max_examples=examples,
         deadline=None,
         database=None,
-        phases=[Phase.generate, Phase.shrink],
+        phases=PHASES,
         suppress_health_check=list(HealthCheck),
     )
     @given(hostile=st.lists(HOSTILE[source], min_size=1, max_size=MOST_HOSTILE_ROWS))

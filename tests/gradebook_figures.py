@@ -77,7 +77,8 @@ class Figures:
 
 
 def truth_of(name: str) -> Truth:
-    found: Truth = yaml.safe_load((FOLDER / f"{name}.truth.yaml").read_text("utf-8"))
+    text = (FOLDER / f"{name}.truth.yaml").read_text("utf-8")
+    found: Truth = yaml.load(text, yaml.CSafeLoader)
     return found
 
 

@@ -34,6 +34,15 @@ def kill_worker(system: System, _port: str) -> None:
     system.processes.start("importer", command, own_environment(system, "importer"))
 
 
+def kill_analyzer(system: System) -> None:
+    """The analyzer has threads, and no child that could be killed alone."""
+    analyzer = system.processes.running["analyzer"]
+    os.killpg(analyzer.pid, signal.SIGKILL)
+    analyzer.wait()
+    command = worker_command("edugraph_analyzer.worker", "analyzer", "llm_analysis", 1)
+    system.processes.start("analyzer", command, own_environment(system, "analyzer"))
+
+
 def kill_gateway(system: System, port: str) -> None:
     gateway = system.processes.running["gateway"]
     os.killpg(gateway.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Servers that answer as Canvas and as a OneRoster system do, with the faults that a test asks for."""
+"""Servers that answer as Canvas, a OneRoster system and an LTI platform do, with the faults that a test asks for."""
 
 import json
 import threading
@@ -17,12 +17,15 @@ PAGE = 2  # rows of a page, whatever a client asks for
 class Platform:
     """Answers for addresses. `answers` maps a path to a function of its query, which returns the rows of all pages.
 
-    `wrap` is the name of the list in an answer, as OneRoster has it. `faults` are answers that come before all others.
+    `wrap` says that an answer names its list, as OneRoster does. `members_of` is the course of a list of members by LTI.
+    `page` is the number of its rows in an answer. `faults` are answers that come before all others.
     `asked` are the requests so far: path and query. `waits` is set while a request waits for `go_on`.
     """
 
     answers: dict[str, Callable[[dict[str, list[str]]], list[Any]]]
     wrap: bool = False
+    members_of: dict[str, Any] | None = None
+    page: int = PAGE
     faults: list[tuple[int, dict[str, str], str]] = field(default_factory=list)
     asked: list[tuple[str, dict[str, list[str]]]] = field(default_factory=list)
     url: str = ""
@@ -78,11 +81,15 @@ class _Handler(BaseHTTPRequestHandler):
         rows = platform.answers[path](query)
         page = int(query.get("page", ["1"])[0])
         headers = {}
-        if page * PAGE < len(rows):
+        size = platform.page
+        if page * size < len(rows):
             following = urlencode({**query, "page": [str(page + 1)]}, doseq=True)
             address = f"{platform.url}{path}?{following}"
             headers["Link"] = f'<{address}>; rel="next", <{platform.url}>; rel="first"'
-        self._send(200, json.dumps(rows[(page - 1) * PAGE : page * PAGE]), headers)
+        answer: Any = rows[(page - 1) * size : page * size]
+        if platform.members_of is not None:
+            answer = {"id": path, "context": platform.members_of, "members": answer}
+        self._send(200, json.dumps(answer), headers)
 
     def do_POST(self) -> None:
         length = int(self.headers["Content-Length"])

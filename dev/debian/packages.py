@@ -1,4 +1,7 @@
-"""RabbitMQ and Redis from the packages of Debian 13, whose versions are new enough (RabbitMQ 4.0, Redis 8.0)."""
+"""RabbitMQ and Redis from the packages of Debian 13, whose versions are new enough (RabbitMQ 4.0, Redis 8.0).
+
+With LATER_DEBIAN, they are the packages of the next Debian (RabbitMQ 4.3).
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from tools import cache
 from tools.common import ServerError, last_lines, say
 
 RELEASE, RELEASE_NUMBER = "trixie", 13
+LATER_RELEASE = "testing"
 PACKAGES = ["rabbitmq-server", "redis-server"]
 RABBITMQ_PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 
@@ -62,14 +66,23 @@ def programs() -> Programs:
     number = debian_number()
     if number is None:
         raise ServerError("no Docker daemon answers, and without one this tool knows only Debian")
+    if os.environ.get("LATER_DEBIAN"):
+        return _of_release(LATER_RELEASE)
     if number < RELEASE_NUMBER:
-        _need_root()
-        return Programs(cache.built(f"debian-{RELEASE}", _bootstrap))
+        return _of_release(RELEASE)
     if not _installed():
         with cache.locked(cache.folder() / "apt.lock", "another apt-get"):
             if not _installed():
                 _install_without_starting()
     return Programs(None)
+
+
+def _of_release(release: str) -> Programs:
+    """Return the packages of another Debian from the cache. If they are missing, install them first."""
+    _need_root()
+    return Programs(
+        cache.built(f"debian-{release}", lambda folder, lock: _bootstrap(release, folder, lock))
+    )
 
 
 def debian_number() -> float | None:
@@ -131,15 +144,15 @@ def _installed() -> bool:
     ) is not None
 
 
-def _bootstrap(folder: Path, lock: int) -> None:
-    """Install a small Debian 13 into a folder. Its mounts end with the command as well."""
+def _bootstrap(release: str, folder: Path, lock: int) -> None:
+    """Install a small Debian into a folder. Its mounts end with the command as well."""
     need_command("debootstrap", "debootstrap")
-    say("RabbitMQ and Redis: getting Debian 13 packages (about a minute, 400 MB)")
+    say(f"RabbitMQ and Redis: getting the packages of Debian {release} (about a minute, 400 MB)")
     mirror = (
         [os.environ["EDUGRAPH_DEBIAN_MIRROR"]] if os.environ.get("EDUGRAPH_DEBIAN_MIRROR") else []
     )
     options = ["--variant=minbase", "--force-check-gpg", f"--include={','.join(PACKAGES)}"]
-    command = [*OWN_MOUNTS, "debootstrap", *options, RELEASE, str(folder), *mirror]
+    command = [*OWN_MOUNTS, "debootstrap", *options, release, str(folder), *mirror]
     cache.run_logged(command, cache.folder() / "debootstrap.log", lock)
     (folder / "etc" / "hosts").touch()  # the file of this machine is mounted over it
     for package in (folder / "var" / "cache" / "apt" / "archives").glob("*.deb"):

@@ -7,6 +7,9 @@ from a module to the modules that it needs. These links are what the books thems
 - Recall is the share of the links for which the rules state a prerequisite in the module of the link.
 - A stated prerequisite is confirmed if a link leads from its module to a module that has the required point.
 - The command prints each stated prerequisite, since a person must judge those that no link confirms.
+- Questions follow what words of two different modules state. Where the curriculum is known, they follow the links as
+  well. The command prints which share of the followed prerequisites a link confirms, for both cases, and exits with 1
+  if one of them misses its goal. A book whose modules have no links confirms nothing, so it is left out.
 """
 
 import argparse
@@ -23,6 +26,11 @@ from evaluation.statistics import share
 _CNXML = "{http://cnx.rice.edu/cnxml}"
 _MATHML = "{http://www.w3.org/1998/Math/MathML}"
 _MODULE = re.compile(r'module document="(m\d+)"')
+# The least share of followed prerequisites that links confirm, with the curriculum of a book and without one.
+GOAL_WITH_CURRICULUM = 0.8
+GOAL_WITHOUT = 0.5
+# A prerequisite is followed if words of this many different texts state it.
+FEWEST_TEXTS = 2
 # Elements that end a line of text.
 _BLOCKS = frozenset(
     f"{_CNXML}{name}" for name in ("para", "title", "item", "section", "note", "newline")
@@ -42,13 +50,18 @@ class Module:
 
 @dataclass
 class Figures:
-    """The counts of a book. `stated` has (title of the module, prerequisite, whether a link confirms it)."""
+    """The counts of a book. `stated` has (title of the module, prerequisite, whether a link confirms it).
+
+    `followed` maps each (point, required point) that words of two different modules state to whether a link of one of
+    these modules confirms it.
+    """
 
     modules: int = 0
     points: int = 0
     links: int = 0
     found_links: int = 0
     stated: list[tuple[str, Stated, bool]] = field(default_factory=list)
+    followed: dict[tuple[str, str], bool] = field(default_factory=dict)
 
 
 def read_module(module_id: str, data: bytes) -> Module:
@@ -88,6 +101,8 @@ def check(modules: Iterable[Module]) -> Figures:
         known += sorted(module.terms)
     known = [name for name in dict.fromkeys(known) if name]
     figures = Figures(modules=len(book), points=len(known))
+    # pair -> the different texts that state it, and whether a link confirms it there
+    texts: dict[tuple[str, str], dict[str, bool]] = {}
     for module in book.values():
         needed = [book[each] for each in module.needs if each in book]
         stated = prerequisites_in(module.text, known)
@@ -96,8 +111,13 @@ def check(modules: Iterable[Module]) -> Figures:
             by = {one.module_id for one in needed if _has_point(one, each.requires)}
             confirmed_by |= by
             figures.stated.append((module.title, each, bool(by)))
+            letters = "".join(filter(str.isalnum, module.text.casefold()))
+            texts.setdefault((each.point, each.requires), {})[letters] = bool(by)
         figures.links += len(needed)
         figures.found_links += len(confirmed_by)
+    for pair, said in texts.items():
+        if len(said) >= FEWEST_TEXTS:
+            figures.followed[pair] = any(said.values())
     return figures
 
 
@@ -136,6 +156,34 @@ def print_figures(found: Mapping[str, Figures]) -> None:
             print(f"{name} · {title}: {pair} ({mark}): {stated.words}")
 
 
+def print_followed(found: Mapping[str, Figures]) -> bool:
+    """Print the share of the followed prerequisites that links confirm, and return whether no goal is missed."""
+    with_links = [figures for figures in found.values() if figures.links]
+    links = sum(each.links for each in with_links)
+    followed = sum(len(each.followed) for each in with_links)
+    confirmed = sum(sum(each.followed.values()) for each in with_links)
+    cases = (
+        ("with the curriculum known", links + confirmed, links + followed, GOAL_WITH_CURRICULUM),
+        ("without a curriculum", confirmed, followed, GOAL_WITHOUT),
+    )
+    is_reached = True
+    for case, right, all_followed, goal in cases:
+        if not all_followed:
+            print(f"followed {case}: none, so there is no precision (goal {goal})")
+            continue
+        precision = share(right, all_followed)
+        interval = f"{precision.low:.3f} to {precision.high:.3f}"
+        print(
+            f"followed {case}: {right} of {all_followed} confirmed, "
+            f"{precision.seen:.3f} ({interval}), goal {goal}"
+        )
+        is_reached = is_reached and precision.seen >= goal
+    print(
+        "The links are the curriculum, so they confirm themselves; only the texts can add what is wrong."
+    )
+    return is_reached
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make prerequisites-check", description=__doc__)
     parser.add_argument("folder", type=Path, help="checkouts of openstax/osbooks-*")
@@ -145,7 +193,7 @@ def main() -> int:
         print(f"{folder} has no checkout with collections/*.collection.xml", file=sys.stderr)
         return 2
     print_figures(found)
-    return 0
+    return 0 if print_followed(found) else 1
 
 
 if __name__ == "__main__":

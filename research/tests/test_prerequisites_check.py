@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from evaluation import prerequisites_check
-from evaluation.prerequisites_check import books_in, check, print_figures
+from evaluation.prerequisites_check import (
+    Figures,
+    books_in,
+    check,
+    print_figures,
+    print_followed,
+)
 
 MODULE = """<document xmlns="http://cnx.rice.edu/cnxml" xmlns:m="http://www.w3.org/1998/Math/MathML">
 <title>{title}</title>
@@ -67,3 +73,38 @@ def test_a_folder_without_books_is_an_error(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["prerequisites-check", str(tmp_path)])
     assert prerequisites_check.main() == 2
+
+
+def test_what_two_different_modules_state_is_followed(tmp_path: Path) -> None:
+    """Out: the number of texts in `check`, or their letters in place of their ids."""
+    text = "Slopes are based on ratios."
+    write_book(
+        tmp_path,
+        {
+            "m1": ("Ratios", "A ratio.", ()),
+            "m2": ("Slopes", f"{text} Rates are based on ratios.", ("m1",)),
+            "m3": ("Rates", f"{text} Lines follow.", ()),
+            "m4": ("Lines", "Lines are based on rates.", ()),
+            "m5": ("Lines", "LINES are based on rates!", ()),
+        },
+    )
+    [(_, modules)] = books_in(tmp_path)
+    # Two modules with the same letters are copies. Their titles and quizzes are the same, too.
+    assert check(modules).followed == {("Slopes", "Ratios"): True}
+
+
+@pytest.mark.parametrize(
+    ("followed", "is_reached"),
+    [({}, True), ({"a": True, "b": False}, True), ({"a": True, "b": False, "c": False}, False)],
+)
+def test_a_goal_that_is_missed_is_told(
+    followed: dict[str, bool], is_reached: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Out: the comparison with the goal."""
+    pairs = {(point, "z"): is_confirmed for point, is_confirmed in followed.items()}
+    found = {"with links": Figures(links=8, followed=pairs), "without": Figures(followed=pairs)}
+    assert print_followed(found) == is_reached
+    shown = capsys.readouterr().out
+    right = sum(followed.values())
+    assert f"curriculum known: {8 + right} of {8 + len(followed)} confirmed" in shown
+    assert ("without a curriculum: none" in shown) == (not followed)

@@ -2,13 +2,13 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from ground import Ground
 from proxy import Proxy
-from supervised import WORKERS, Supervised
+from supervised import Supervised
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 2.5  # seconds between two disturbances
 LONGEST_ABSENCE = 4.0  # seconds that a server is away, its start not counted
@@ -21,9 +21,20 @@ class Disturbance(NamedTuple):
     do: Callable[[random.Random], None]
 
 
-def disturbances(ground: Ground, system: Supervised, rng: random.Random) -> Iterator[Disturbance]:
-    """Waits before each; the caller does them."""
-    kinds = [*_of_processes(system), *_of_servers(ground), *_of_connections(ground)]
+def disturbances(
+    ground: Ground, system: Supervised, rng: random.Random, beginnings: Sequence[str] = ("",)
+) -> Iterator[Disturbance]:
+    """Wait before each disturbance and yield it; the caller does it.
+
+    Only the disturbances whose names start with one of the `beginnings` are yielded: "kill" kills each process and server.
+    """
+    all_kinds = [
+        *_of_processes(system),
+        *_within_batches(ground, system),
+        *_of_servers(ground),
+        *_of_connections(ground),
+    ]
+    kinds = [kind for kind in all_kinds if kind.name.startswith(tuple(beginnings))]
     rng.shuffle(kinds)
     for kind in kinds:
         time.sleep(rng.uniform(SHORTEST_PAUSE, LONGEST_PAUSE))
@@ -31,7 +42,7 @@ def disturbances(ground: Ground, system: Supervised, rng: random.Random) -> Iter
 
 
 def _of_processes(system: Supervised) -> Iterator[Disturbance]:
-    for name in WORKERS:
+    for name in system.workers:
         yield Disturbance(f"kill {name}", partial(_kill, system, name))
         yield Disturbance(f"kill a child of {name}", partial(system.kill_child, name))
     yield Disturbance("kill gateway", lambda _: system.kill("gateway", children_too=True))
@@ -39,6 +50,22 @@ def _of_processes(system: Supervised) -> Iterator[Disturbance]:
 
 def _kill(system: Supervised, name: str, rng: random.Random) -> None:
     system.kill(name, children_too=rng.random() < 0.5)
+
+
+def _within_batches(ground: Ground, system: Supervised) -> Iterator[Disturbance]:
+    """A batch is written within milliseconds, so a kill at a random moment hardly ever meets one."""
+    if "importer" in system.workers:
+        yield Disturbance(
+            "kill importer within a batch", partial(_kill_within_a_batch, ground, system)
+        )
+
+
+def _kill_within_a_batch(ground: Ground, system: Supervised, rng: random.Random) -> None:
+    graph = ground.proxies["neo4j"]
+    graph.swallow()
+    time.sleep(rng.uniform(1, 2))
+    system.kill("importer", children_too=True)
+    graph.heal()
 
 
 def _of_servers(ground: Ground) -> Iterator[Disturbance]:

@@ -30,7 +30,6 @@ from typing import Any
 
 import anyio
 import httpx
-import neo4j
 import redis
 from addresses import clean
 from beside import scripted_provider
@@ -120,30 +119,16 @@ class Scene:
     def redis(self) -> "redis.Redis":
         return redis.Redis.from_url(self.ground.direct["EDUGRAPH_REDIS_URL"])
 
-    def query(self, cypher: str) -> list[Any]:
-        auth = (
-            self.ground.direct["EDUGRAPH_NEO4J_USER"],
-            self.ground.direct["EDUGRAPH_NEO4J_PASSWORD"],
-        )
-        address = self.ground.direct["EDUGRAPH_NEO4J_URI"]
-        with (
-            neo4j.GraphDatabase.driver(
-                address, auth=auth, notifications_min_severity="OFF"
-            ) as driver,
-            driver.session() as session,
-        ):
-            return [record.values() for record in session.run(cypher)]
-
     def records_of_main(self) -> int:
         """Return how many of its records are in the graph, and those of activity, which has no node of its own."""
         labels = " OR ".join(f"n:{label}" for label in RECORD_LABELS)
-        [[number]] = self.query(
+        [[number]] = self.ground.query(
             f"MATCH (n) WHERE ({labels}) AND n.id STARTS WITH '{MAIN_IDS}' RETURN count(n)"
         )
         return int(number) + self.food.main.read_text(encoding="utf-8").count('"activity_record"')
 
     def clear(self) -> None:
-        self.query("MATCH (n) CALL { WITH n DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS")
+        self.ground.query("MATCH (n) CALL { WITH n DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS")
         with self.redis() as client:
             client.flushdb()
         Blobs(str(self.folder / "blobs")).delete(dead_letter_store.FOLDER)
@@ -188,7 +173,7 @@ class Scene:
             try:
                 await reap(gateway.intake.submitter, gateway.queue_depth, REAPED_AFTER)
             finally:
-                gateway.publisher.close()
+                await gateway.publisher.close()
 
         anyio.run(in_a_loop_of_its_own)
 

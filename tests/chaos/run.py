@@ -12,11 +12,12 @@ import random
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -68,8 +69,12 @@ class Run:
 
     def line(self, peace: "Run") -> str:
         name = "in peace" if self.seed is None else f"seed {self.seed}"
+        return self.told(name, f"{self.seconds:.0f} s (lost {self.seconds - peace.seconds:.0f})")
+
+    def told(self, name: str, *more: str) -> str:
+        """Return the line of this run. `more` comes before the counts that all runs have."""
         counts = (
-            f"{self.seconds:.0f} s (lost {self.seconds - peace.seconds:.0f})",
+            *more,
             f"{len(self.disturbances)} disturbances",
             f"{self.deliveries} deliveries, {self.redeliveries} again",
             f"{self.retries} retries, {self.put_back} put back, {self.dead_letters} dead, {self.done_letters} dead but done",
@@ -90,9 +95,9 @@ def main() -> int:
         type=int,
         help="CHAOS_SEEDS of them from CHAOS_FIRST_SEED on, when none is named",
     )
-    first, number = _number("FIRST_SEED", 1), _number("SEEDS", 10)
+    first, number = number_of("FIRST_SEED", 1), number_of("SEEDS", 10)
     seeds = parser.parse_args().seeds or range(first, first + number)
-    records, texts = _number("RECORDS", 100_000), _number("TEXTS", 2_000)
+    records, texts = number_of("RECORDS", 100_000), number_of("TEXTS", 2_000)
     clean(os.environ)
     food = cook(FOLDER / "records", records, texts)
     with (FOLDER / "servers.log").open("w") as log, contextlib.redirect_stderr(log):
@@ -114,7 +119,8 @@ def _runs(food: Food, seeds: Sequence[int]) -> Iterator[Run]:
         yield run
 
 
-def _number(name: str, default: int) -> int:
+def number_of(name: str, default: int) -> int:
+    """Return the number in CHAOS_name, or the default."""
     return int(os.environ.get(f"CHAOS_{name}") or default)
 
 
@@ -130,7 +136,7 @@ def one_run(seed: int | None, food: Food) -> Run:
             Supervised.run(environment, folder / "logs") as system,
         ):
             _feed(run, ground, system, food)
-            _look(run, ground, system, folder)
+            look(run, ground, system, folder)
             time.sleep(1)
         run.restarts = dict(system.restarts)
         run.deliveries, run.redeliveries = deliveries.delivered, deliveries.redelivered
@@ -194,16 +200,21 @@ def _await(run: Run, client: Client) -> None:
     run.problems += [f"{name} did not end" for name in run.unfinished]
 
 
-def job_report(url: str, job_id: str) -> dict[str, Any]:
+def job_report(
+    url: str, job_id: str, headers: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
     with suppress(httpx.HTTPError):
-        answer = httpx.get(f"{url}/v1/jobs/{job_id}", timeout=20)
+        answer = httpx.get(f"{url}/v1/jobs/{job_id}", headers=headers, timeout=20)
         if answer.is_success:
             return dict(answer.json())
     return {}
 
 
-def _look(run: Run, ground: Ground, system: Supervised, folder: Path) -> None:
-    end = time.monotonic() + SETTLES_WITHIN
+def look(
+    run: Run, ground: Ground, system: Supervised, folder: Path, within: float = SETTLES_WITHIN
+) -> None:
+    """Wait until no message is left, and note in `run` what is in the graph and what was left behind."""
+    end = time.monotonic() + within
     while (left := waiting_messages(ground.direct)) and time.monotonic() < end:
         if not any(not name.endswith(".dead") for name in left):
             break
@@ -211,7 +222,9 @@ def _look(run: Run, ground: Ground, system: Supervised, folder: Path) -> None:
     dead = {dead_queue_name(queue) for queue in QUEUES}
     for queue in QUEUES:
         replayed = (
-            httpx.post(f"{system.url}/v1/dead-letters/{queue}/replay", timeout=60)
+            httpx.post(
+                f"{system.url}/v1/dead-letters/{queue}/replay", headers=system.headers, timeout=60
+            )
             .raise_for_status()
             .json()
         )

@@ -33,12 +33,16 @@ READY_WITHIN = 60  # seconds
 
 @dataclass
 class Supervised:
-    """`restarts` counts by process; `logs` are appended to over all lives of a process."""
+    """`restarts` counts by process; `logs` are appended to over all lives of a process.
+
+    `headers` has the key of an operator if the system asks for keys.
+    """
 
     environment: Mapping[str, str]
     logs: Path
     url: str
     insights: str
+    headers: dict[str, str] = field(default_factory=dict)
     restarts: Counter[str] = field(default_factory=Counter)
     _running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     _sessions: list[int] = field(default_factory=list)
@@ -51,10 +55,11 @@ class Supervised:
         cls, environment: Mapping[str, str], logs: Path, names: Sequence[str] = ALL_THAT_WRITE
     ) -> Iterator["Supervised"]:
         ports = {"EDUGRAPH_PORT": str(free_port()), "EDUGRAPH_INSIGHTS_PORT": str(free_port())}
-        own = {"EDUGRAPH_HOST": "127.0.0.1", "EDUGRAPH_AUTH": "off", **ports}
+        own = {"EDUGRAPH_HOST": "127.0.0.1", **ports}
         logs.mkdir(parents=True, exist_ok=True)
         url, insights = (f"http://127.0.0.1:{port}" for port in ports.values())
-        system = cls({**os.environ, **environment, **own}, logs, url, insights)
+        without_keys = {"EDUGRAPH_AUTH": "off"}
+        system = cls({**os.environ, **without_keys, **environment, **own}, logs, url, insights)
         keeper = threading.Thread(target=system._keep, daemon=True)
         try:
             for name in names:
@@ -66,6 +71,11 @@ class Supervised:
             system._ending.set()
             keeper.join(10)
             system._end()
+
+    @property
+    def workers(self) -> list[str]:
+        """Return the names of the workers that run."""
+        return [name for name in WORKERS if name in self._running]
 
     def kill(self, name: str, *, children_too: bool) -> None:
         """With its children as when a container is killed; without, as when the system kills the largest process."""

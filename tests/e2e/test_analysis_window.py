@@ -70,7 +70,6 @@ def huge(system: System, path: Path, number: int = CHATS) -> str:
     return job
 
 
-@pytest.mark.timeout(300)
 def test_a_small_analysis_behind_a_huge_one_is_done_within_ten_seconds(
     system: System, tmp_path: Path
 ) -> None:
@@ -93,7 +92,6 @@ def test_a_small_analysis_behind_a_huge_one_is_done_within_ten_seconds(
     system.client.cancel(job)  # the next test begins in peace
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("stored", [True, False])
 def test_a_redis_that_loses_a_job_between_two_windows_loses_no_record(
     system: System, tmp_path: Path, stored: bool

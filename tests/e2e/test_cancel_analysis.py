@@ -65,7 +65,6 @@ def _chats(path: Path) -> Path:
     return path
 
 
-@pytest.mark.timeout(300)
 def test_a_cancelled_analysis_asks_no_more_and_resumed_pays_nothing_twice(
     system: System, provider: str, tmp_path: Path
 ) -> None:

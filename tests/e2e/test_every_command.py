@@ -242,6 +242,9 @@ def test_a_source_is_tried_and_pulled(commands: Commands, tmp_path: Path) -> Non
     assert commands.json("pull", "folder", name, str(exports))["jobs"] == {}
     commands.run("pull", "canvas", name, "--url", "http://127.0.0.1:1", code=2)  # without a token
     commands.run("pull", "oneroster", name, "--url", "http://127.0.0.1:1", code=2)
+    nowhere = "http://127.0.0.1:1"
+    lti = ("--platform", nowhere, "--client-id", "x", "--token-url", nowhere, "--members", nowhere)
+    commands.run("pull", "lti", name, *lti, code=2)  # without a key
 
 
 def test_a_curriculum_is_imported(commands: Commands, tmp_path: Path) -> None:
@@ -358,6 +361,16 @@ def test_the_graph_is_exported(commands: Commands, tmp_path: Path) -> None:
     path = tmp_path / "graph.graphml"
     exported = commands.json("graph", "export", str(path), "--format", "graphml")
     assert path.read_text(encoding="utf-8").count("<node ") == exported["nodes"]
+
+
+def test_the_graph_becomes_tables(commands: Commands, tmp_path: Path) -> None:
+    file = _file(tmp_path, f"s-{uuid4().hex[:8]}")
+    commands.run("import", str(file), "--follow")
+    folder = tmp_path / "warehouse"
+    synced = commands.json("warehouse", "sync", str(folder))
+    assert synced["students"] > 0
+    assert synced["mistakes"] >= 20
+    assert commands.json("warehouse", "sync", str(folder), "--whole") == synced
 
 
 def test_a_school_is_made_up(commands: Commands, tmp_path: Path) -> None:

@@ -43,7 +43,6 @@ def system(tmp_path: Path) -> Iterator[System]:
         engine.empty()
 
 
-@pytest.mark.timeout(400)
 def test_three_new_workers_at_once_migrate_a_graph_while_work_waits(
     system: System, tmp_path: Path
 ) -> None:

@@ -1,15 +1,17 @@
 """The notebook of the examples, run as a reader runs it, at the real services."""
 
 import json
+import os
 import re
 from pathlib import Path
 
 import nbformat
 import pytest
-from engines import CHECKOUT, System
+from engines import CHECKOUT, System, missing
 from nbclient import NotebookClient
 
 NOTEBOOK = CHECKOUT / "examples" / "notebook.ipynb"
+PANDAS = CHECKOUT / ".run" / "pandas"
 CHINESE, ENGLISH = re.compile(r"[\u4e00-\u9fff]"), re.compile(r"\b[a-z]{4,}\b")
 
 
@@ -30,7 +32,11 @@ def records(name: str) -> list[dict[str, object]]:
 def test_the_notebook_answers_what_the_records_say(
     clean: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is expected is counted in the files. The kernel has the environment of this process."""
+    """What is expected is counted in the files. The kernel has the environment of this process, and pandas."""
+    if not PANDAS.exists():
+        missing("pandas is not installed: run this by `make test`")
+    places = [str(PANDAS), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(places))
     monkeypatch.setenv("EDUGRAPH_URL", clean.url)
     monkeypatch.setenv("EDUGRAPH_INSIGHTS_URL", clean.insights)
     book = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]

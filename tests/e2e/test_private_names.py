@@ -56,7 +56,6 @@ def mistake(
     return {**head, **envelope, "data": data}
 
 
-@pytest.mark.timeout(240)
 def test_a_name_of_the_course_and_a_text_without_consent_never_leave(
     system: System, provider: str, tmp_path: Path
 ) -> None:

@@ -84,7 +84,7 @@ def reaped(
         try:
             return await reap(gateway_here.intake.submitter, depth)
         finally:
-            gateway_here.publisher.close()
+            await gateway_here.publisher.close()
 
     return anyio.run(in_a_loop_of_its_own)
 

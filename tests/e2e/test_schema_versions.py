@@ -28,7 +28,6 @@ def of_a_later_release(clean: System) -> Iterator[System]:
     _set_version(clean, SCHEMA_VERSION)
 
 
-@pytest.mark.timeout(200)
 def test_a_job_and_the_doctor_name_both_versions(of_a_later_release: System) -> None:
     """To take the guards out: `on_waiting` of the importer's tasks, `app.checks`, `note_version`, or TASKS_WAITING."""
     system = of_a_later_release

@@ -256,7 +256,6 @@ def test_the_marks_around_a_text_are_not_taken_for_private_words() -> None:
 @pytest.mark.real
 # The redaction does not depend on the server that keeps answers.
 @pytest.mark.parametrize("redis_url", ["redis"], indirect=True)
-@pytest.mark.timeout(600)  # a minute on an idle machine
 @pytest.mark.skipif(
     not SHARED_RECORDS.is_dir(), reason=f"no records at {SHARED_RECORDS} (EDUGRAPH_SHARED_DATA)"
 )

@@ -119,6 +119,11 @@ def test_the_monitor_reads_a_queue_as_keda_does_and_a_worker_may_not(broker: Bro
 FORBIDDEN: list[tuple[Service, str, Any]] = [
     ("gateway", "consume", lambda channel: channel.basic_get("data_import")),
     ("gateway", "delete", lambda channel: channel.queue_delete("data_import")),
+    (
+        "gateway",
+        "lead events to a queue of work",
+        lambda channel: channel.queue_bind("data_import", "edugraph.events", "#"),
+    ),
     ("gateway", "bury", lambda channel: channel.basic_publish("edugraph.dead", "data_import", b"")),
     ("importer", "consume texts", lambda channel: channel.basic_get("llm_analysis")),
     ("importer", "purge", lambda channel: channel.queue_purge("llm_analysis")),
@@ -278,11 +283,16 @@ class Rights:
     tags: tuple[str, ...] = ()
 
 
-def _of_worker(*queues: str, keys: tuple[str, ...], read: tuple[str, ...] = ()) -> Rights:
+def _of_worker(
+    *queues: str, keys: tuple[str, ...], read: tuple[str, ...] = (), write: tuple[str, ...] = ()
+) -> Rights:
     """What every worker may, with `queues`: it answers who looks at workers, and buries what it gives up."""
     return Rights(
         configure=(*OF_CELERY, WORKER),
-        write=("edugraph.tasks", "edugraph.dead", "edugraph.events", *OF_CELERY, WORKER, *DELAYS),
+        write=(
+            *("edugraph.tasks", "edugraph.dead", "edugraph.events"),
+            *(*OF_CELERY, WORKER, *DELAYS, *write),
+        ),
         read=(*queues, *(f"{queue}.dead" for queue in queues), "celery.pidbox", WORKER, *read),
         keys=keys,
         dead=queues,
@@ -293,7 +303,7 @@ def _of_worker(*queues: str, keys: tuple[str, ...], read: tuple[str, ...] = ()) 
 RIGHTS: dict[Service, Rights] = {
     "gateway": Rights(
         configure=("celeryev", PROBE),
-        write=("edugraph.tasks", "celeryev", "amq.default", PROBE),
+        write=("edugraph.tasks", *QUEUES, "celeryev", "amq.default", PROBE),
         read=tuple(f"{queue}.dead" for queue in QUEUES),
         keys=EVERY_KEY,
         tags=("monitoring",),
@@ -303,7 +313,7 @@ RIGHTS: dict[Service, Rights] = {
         keys=EVERY_KEY,
         read=tuple(f"{queue}.dead" for queue in QUEUES),
     ),
-    "analyzer": _of_worker("llm_analysis", keys=OF_THE_ANALYZER),
+    "analyzer": _of_worker("llm_analysis", keys=OF_THE_ANALYZER, write=("graph_findings",)),
     "webhooks": Rights(
         configure=OF_WEBHOOKS, write=OF_WEBHOOKS, read=(*OF_WEBHOOKS, "edugraph.events")
     ),

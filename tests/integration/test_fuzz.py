@@ -7,6 +7,7 @@ from pathlib import Path
 import fuzz
 import pytest
 from engines import real_servers
+from hypothesis import Phase
 
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import Format
@@ -66,6 +67,8 @@ def test_a_broken_promise_is_told_and_ends_with_1(
     monkeypatch.setattr(f"{module}.write_batch", refuse)
     # The run has claimed the servers already.
     monkeypatch.setattr("fuzz.bench", pytest.MonkeyPatch.context)
+    # To make an example of a broken promise smaller takes hundreds of jobs.
+    monkeypatch.setattr("fuzz.PHASES", (Phase.generate,))
     report = tmp_path / "fuzz.json"
     monkeypatch.setattr(
         sys, "argv", ["fuzz", "--examples", "5", "--source", "csv", "--json", str(report)]

@@ -162,4 +162,6 @@ def test_a_key_that_erases_reads_nobody(address: str) -> None:
                 answered.add(path)
         known = client.post("/v1/graph/known", json={"nodes": ["Student:s1"]})
         assert known.status_code == 403
+        rows = client.post("/v1/graph/warehouse", json={"students": ["s1"]})
+        assert rows.status_code == 403
     assert answered == OF_ERASERS

@@ -106,6 +106,23 @@ def wait_of(share: LiveShare, message: Analysis, now: datetime) -> float:
     return 0.0
 
 
+def keys_of_turns(source: str) -> list[str]:
+    return [f"edugraph:live-turns:{source}", f"edugraph:live-turns:{source}:begun"]
+
+
+def in_turns(client: Any, source: str) -> set[str]:
+    """Return the packs of a source that wait or have begun, and the names of its times."""
+    found: set[str] = set()
+    for key in keys_of_turns(source):
+        found |= set(client.zrange(key, 0, -1))
+    return found
+
+
+def forget_turns(client: Any, *sources: str) -> None:
+    for source in sources:
+        client.delete(*keys_of_turns(source))
+
+
 def test_packs_of_a_source_take_their_share_and_no_other_source_waits(client: Any) -> None:
     """60 requests a minute, a quarter of them: a request in four seconds.
 
@@ -126,13 +143,12 @@ def test_packs_of_a_source_take_their_share_and_no_other_source_waits(client: An
     assert wait_of(share, of_a_file, NOW) == 0
     for each in packs:
         share.end(each)
-    key = f"edugraph:live-turns:{flooding}"
-    assert client.zrange(key, 0, -1) == ["next"]
+    assert in_turns(client, flooding) == {"free", "next"}
     # A share that was not used is not made up for later.
     later = NOW + timedelta(hours=1)
     assert wait_of(share, pack(flooding, "error-1-0"), later) == 0
     assert wait_of(share, pack(flooding, "error-1-1"), later) == 4
-    client.delete(key, f"edugraph:live-turns:{flooding}-b")
+    forget_turns(client, flooding, f"{flooding}-b")
 
 
 def test_a_pack_of_several_students_is_one_request_where_they_share_one(client: Any) -> None:
@@ -142,7 +158,7 @@ def test_a_pack_of_several_students_is_one_request_where_they_share_one(client: 
     assert wait_of(share, pack(source, "error-0-1"), NOW) == 4
     without_limit = LiveShare(LiveTurns(client), lambda _: 0, one_student_per_pack=False)
     assert wait_of(without_limit, pack(source, "error-0-2"), NOW) == 0
-    client.delete(f"edugraph:live-turns:{source}")
+    forget_turns(client, source)
 
 
 def with_deadline(message: Analysis, deadline: datetime) -> Analysis:
@@ -166,22 +182,85 @@ def test_a_pack_that_would_wait_beyond_its_deadline_takes_no_turn(client: Any) -
     # The replay of a dead letter comes after its deadline. The model is free, so it need not wait.
     replayed = with_deadline(pack(source, "error-0-4"), deadline)
     assert wait_of(share, replayed, deadline + timedelta(days=1)) == 0
-    client.delete(f"edugraph:live-turns:{source}")
+    forget_turns(client, source)
 
 
 def test_the_turns_of_lost_packs_end_while_their_source_sends(client: Any) -> None:
-    """Out: `ZREMRANGEBYSCORE` or `PEXPIRE` in take_live_turn.lua."""
+    """Each half day one pack begins and one waits. Out: `ZREMRANGEBYSCORE` or `PEXPIRE` in take_live_turn.lua."""
     source = f"f-{uuid4().hex[:8]}"
-    key = f"edugraph:live-turns:{source}"
     share = LiveShare(LiveTurns(client), lambda _: 60, one_student_per_pack=False)
     seen = []
     for half_days in range(40):
-        share.await_turn(pack(source, f"error-{half_days}-0"), NOW + timedelta(days=half_days / 2))
-        seen.append(client.zcard(key))
-    of_kept_days = 2 * KEPT_SECONDS // 86_400 + 1
-    assert max(seen) == of_kept_days + len(["next"])
-    assert 0 < client.ttl(key) <= KEPT_SECONDS
-    client.delete(key)
+        now = NOW + timedelta(days=half_days / 2)
+        assert wait_of(share, pack(source, f"error-{half_days}-0"), now) == 0
+        assert wait_of(share, pack(source, f"error-{half_days}-1"), now) == 4
+        seen.append(len(in_turns(client, source)))
+    of_kept_days = 2 * (2 * KEPT_SECONDS // 86_400 + 1)
+    assert max(seen) == of_kept_days + len(["next", "free"])
+    for key in keys_of_turns(source):
+        assert 0 < client.ttl(key) <= KEPT_SECONDS
+    forget_turns(client, source)
+
+
+def test_a_pack_that_begins_late_delays_no_other(client: Any) -> None:
+    """Out: `now - occupied` in take_live_turn.lua."""
+    source = f"f-{uuid4().hex[:8]}"
+    share = LiveShare(LiveTurns(client), lambda _: 60, one_student_per_pack=False)
+    packs = [pack(source, f"error-0-{number}") for number in range(3)]
+    assert [wait_of(share, each, NOW) for each in packs] == [0, 4, 8]
+    assert wait_of(share, packs[1], NOW + timedelta(seconds=7)) == 0
+    assert wait_of(share, packs[2], NOW + timedelta(seconds=8)) == 0
+    forget_turns(client, source)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    arrivals=st.lists(st.integers(0, 60), min_size=1, max_size=25),
+    away=st.tuples(st.integers(0, 60), st.integers(0, 300)),
+    delays=st.lists(st.integers(0, 9), min_size=1, max_size=7),
+    students=st.integers(1, 3),
+)
+def test_no_packs_begin_together_after_nobody_could_analyse_them(
+    client: Any, arrivals: list[int], away: tuple[int, int], delays: list[int], students: int
+) -> None:
+    """Packs come at these seconds, and again after each wait and a delay. Nobody takes them while all is away.
+
+    Within any time, packs begin for at most its share and two packs more, and each of them begins in the end.
+    Out: `has_missed_turn`, `free > now` or `begun` in take_live_turn.lua.
+    """
+    source = f"f-{uuid4().hex[:8]}"
+    share = LiveShare(LiveTurns(client), lambda _: 60, one_student_per_pack=True)
+    occupied = 4 * students
+    away_from = away[0]
+    away_until = away_from + away[1]
+    coming: list[tuple[float, int]] = []
+    for number, arrival in enumerate(arrivals):
+        coming.append((float(arrival), number))
+    begun: list[float] = []
+    asked = 0
+    while coming:
+        coming.sort()
+        second, number = coming.pop(0)
+        if away_from <= second < away_until:
+            coming.append((float(away_until), number))
+            continue
+        delay = delays[asked % len(delays)]
+        asked += 1
+        assert asked < 1_000, "a pack waits for ever"
+        message = pack(source, f"error-0-{number}", students)
+        wait_seconds = wait_of(share, message, NOW + timedelta(seconds=second))
+        if wait_seconds == 0:
+            begun.append(second)
+            # A pack that comes again has begun, whatever the turns of the others are.
+            assert wait_of(share, message, NOW + timedelta(seconds=second)) == 0
+        else:
+            coming.append((second + wait_seconds + delay, number))
+    for first, earlier in enumerate(begun):
+        for together, later in enumerate(begun[first:], start=1):
+            assert together <= (later - earlier) / occupied + 2
+    forget_turns(client, source)
 
 
 @dataclass
@@ -222,7 +301,8 @@ def day(analyzer: AnalyzerService, client: Any) -> Iterator[str]:
     analyzer.jobs.create(job_id, "import", "live", NOW)
     yield source
     client.zrem("edugraph:jobs", job_id)
-    client.delete(*analyzer.jobs.keys_of(job_id), f"edugraph:live-turns:{source}")
+    client.delete(*analyzer.jobs.keys_of(job_id))
+    forget_turns(client, source)
 
 
 def test_live_texts_wait_while_the_provider_refuses_them(
@@ -245,7 +325,7 @@ def test_live_texts_wait_while_the_provider_refuses_them(
 
     analyzer.jobs.cancel(message.job_id, NOW)
     assert analyzer.analyse(message).state == "cancelled"
-    assert client.zrange(f"edugraph:live-turns:{day}", 0, -1) == ["next"]
+    assert in_turns(client, day) == {"free", "next"}
 
 
 def test_a_pack_without_a_turn_fails_at_once_with_its_reason(

@@ -122,7 +122,6 @@ def peak_mib(pid: int) -> int:
     return kilobytes // 1024
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("service", ["gateway", "insights"])
 def test_large_requests_without_a_key_leave_the_memory_as_it_was(
     tmp_path: Path, service: str

@@ -176,7 +176,6 @@ def _until_up(http: httpx.Client) -> None:
     pytest.fail("Flower did not start")
 
 
-@pytest.mark.timeout(600)
 def test_a_worker_that_is_stopped_dead_raises_the_alarm(worked: Observed) -> None:
     importer = worked.system.processes.running["importer"].pid
     os.kill(importer, signal.SIGSTOP)

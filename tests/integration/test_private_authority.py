@@ -62,7 +62,7 @@ def task_by_the_gateway() -> None:
         await publisher.send(
             "import_batch_task", ImportBatch(job_id="tls", batch=0, records=()), task_id="tls"
         )
-        publisher.close()
+        await publisher.close()
 
     asyncio.run(send())
 

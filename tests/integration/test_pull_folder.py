@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import httpx
@@ -20,7 +21,10 @@ from typer.testing import CliRunner
 from waiting import until
 
 from edugraph_cli.main import app
+from edugraph_cli.pulling.rounds import Part
+from edugraph_cli.pulling.rounds import pull as pull_round
 from edugraph_client import Client, Unreachable
+from edugraph_common.contracts.data_sources import MOST_PLACES
 
 pytestmark = pytest.mark.real
 OLD_SECONDS = 60
@@ -194,6 +198,28 @@ def test_two_rounds_at_once_make_one_job_for_each_file(records: Target, tmp_path
     assert 0 in codes
     assert set(codes) <= {0, 2}
     assert records.imported() == Counter({f"{number}.ndjson": 1 for number in range(10)})
+
+
+def test_a_part_with_too_many_places_is_not_imported_in_each_round(
+    records: Target, tmp_path: Path
+) -> None:
+    """Out: the check of MOST_PLACES in `pull`. The import is accepted, and then the cursor is refused."""
+
+    def part(name: str, number_of_places: int) -> Part:
+        path = tmp_path / f"{name}.ndjson"
+        write(path, line(name))
+        inner = {f"{name}:{number}": "1" for number in range(number_of_places)}
+        return Part(name, "1", path.name, lambda: nullcontext(path), "ndjson", inner)
+
+    parts = [part("small", 10), part("large", MOST_PLACES), part("last", 10)]
+    client = Client(records.gateway.url, api_key=records.token)
+    for expected_jobs in ({"small.ndjson", "last.ndjson"}, set()):
+        cursor = client.source_cursor(records.name)
+        done = pull_round(client, client.source(records.name), cursor, parts)
+        assert done.jobs.keys() == expected_jobs
+        [problem] = done.problems
+        assert problem.startswith("large.ndjson: its source would have more than 20,000 places;")
+    assert records.imported() == Counter({"small.ndjson": 1, "last.ndjson": 1})
 
 
 def test_a_cursor_is_replaced_only_by_who_has_read_it(records: Target) -> None:

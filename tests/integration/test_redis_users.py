@@ -319,6 +319,7 @@ WRITTEN_AND_READ: dict[str, tuple[str, str]] = {
     "keys": ("", "gn"),
     "sessions": ("n", "g"),
     "reading_turns": ("n", ""),
+    "lti_nonces": ("n", ""),
     "views": ("ni", ""),
     "action_permits": ("n", "g"),
     "audit": ("", ""),

@@ -109,7 +109,7 @@ def test_full_queue_refuses_what_is_sent(fresh: Bench, guarded: bool) -> None:
             publisher.send("import_batch_task", asked, task_id=uuid4().hex) for _ in range(100)
         )
         answers = await asyncio.gather(*sending, return_exceptions=True)
-        publisher.close()
+        await publisher.close()
         return answers
 
     answers = asyncio.run(send_at_once())
@@ -164,7 +164,7 @@ def test_a_task_keeps_its_priority_in_its_message_and_its_retries(fresh: Bench) 
     job = ImportJob(job_id="j", source="s")
     send(fresh.app, "import_records_with_callback", job, task_id=uuid4().hex)
     made = task_message(fresh.app, "import_records_with_callback", job, uuid4().hex)
-    assert [fresh.take("data_import")[0]["priority"], made.properties.priority] == [URGENT, URGENT]
+    assert [fresh.take("data_import")[0]["priority"], made.content.priority] == [URGENT, URGENT]
     worker = fresh.start()
     fresh.send("retry", priority=URGENT)
     until(lambda: worker.logged("task_retried"))

@@ -51,6 +51,7 @@ def test_nothing_of_a_student_who_is_restricted_is_shown(marked: Marked) -> None
             "/v1/dead-letters/{queue}/{task_id}",
             "/v1/graph/summary",
             "/v1/graph/export",
+            "/v1/graph/warehouse",
             "/v1/graph/node",
             "/v1/graph/nodes",
             "/v1/graph/neighbours",

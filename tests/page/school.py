@@ -98,15 +98,19 @@ def written(environment: Mapping[str, str], folder: Path) -> Iterator[str]:
 
 @contextmanager
 def served(
-    environment: Mapping[str, str], *, auth: str = "off", gateway: str = ""
+    environment: Mapping[str, Any],
+    *,
+    auth: str = "off",
+    gateway: str = "",
+    port: int | None = None,
 ) -> Iterator[str]:
     """Run insights on the school, at the time of the examples, and yield its address, which may be the gateway's too."""
+    port = port or free_port()
     given = {name.removeprefix("EDUGRAPH_").lower(): value for name, value in environment.items()}
     # What a test writes past the importer begins no epoch, so an answer that is kept would be one of before.
     settings = InsightsSettings.model_validate({**given, "auth": auth, "answer_cache_bytes": 0})
     keys: Any = Keys()
     insights = replace(open_insights(settings, now=lambda: NOW), key_ring=keys)
-    port = free_port()
     application = (
         OneAddress(make_application(insights), gateway) if gateway else make_application(insights)
     )

@@ -15,6 +15,7 @@ IN_DOCS = {("today", (1280, 800)), ("overview", (1280, 800)), ("map", (1280, 800
 TERM = "2026-spring"
 COURSES = {"en": "ALG", "zh": "MATH8"}
 POINTS, STUDENTS = {"en": "linearequations", "zh": "二次根式"}, {"en": "S017", "zh": "S001"}
+ITEMS = {"en": "alg-unit1-q1", "zh": "math8-quiz1-q1"}
 
 
 def main() -> None:
@@ -36,6 +37,7 @@ def main() -> None:
                 "school": {"order": "need", "term": TERM},
                 "overview": {},
                 "students": {},
+                "items": {"item": ITEMS[language]},
                 "student": {"student": STUDENTS[language]},
                 "map": {"point": POINTS[language]},
                 "records": {"point": POINTS[language]},

@@ -196,6 +196,18 @@ def test_words_that_cannot_be_loaded_are_missed_in_both_languages(visit: Visitor
     assert re.search("[\u4e00-\u9fff]{4}", text)
 
 
+def test_a_page_whose_module_does_not_come_is_loaded_again(visit: Visitor) -> None:
+    """To take the guards out: leave `loaded` or the reload out of `show` and `showPage` in main.js."""
+    visit.allowed = ("ERR_FAILED",)
+    visit.page.route("**/pages/overview.js", be_away)
+    shown = visit.open("overview", course=COURSE, lang="en")
+    assert shown.locator("h1").inner_text() == LANGUAGES["en"]["status.away"]
+    assert len(shown.locator(".refusal").inner_text()) > 20
+    shown.unroute("**/pages/overview.js")
+    shown.get_by_role("button", name="Ask again").click()
+    shown.locator("[data-page=overview] [data-question=weak-points] table").wait_for()
+
+
 @pytest.mark.parametrize("name", ["constructor", "__proto__", "toString", "fr"])
 def test_a_language_that_is_not_spoken_is_the_browsers(visit: Visitor, name: str) -> None:
     shown = visit.open("overview", course=COURSE, lang=name)
@@ -203,7 +215,7 @@ def test_a_language_that_is_not_spoken_is_the_browsers(visit: Visitor, name: str
 
 
 def test_a_picture_whose_library_does_not_come_ends_in_a_sentence(visit: Visitor) -> None:
-    """To take the guard out: leave `inTime` out of networks.js."""
+    """To take the guard out: leave `inTime` out of loading.js."""
     time_out_soon(visit)
     visit.page.route("**/cytoscape.esm*", answer_nothing)
     shown = visit.page

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ from edugraph_client import Client
 
 pytestmark = pytest.mark.embedded
 
+# A job of thousands of rows takes some seconds, and longer on a busy machine.
+JOB_ENDS_WITHIN_MS = 60_000
+SHORT_SILENCE_MS = 700
+LONG_SILENCE_MS = 90_000  # The page's own.
 HEADER = "Student;Item;Correct;Time;Course\n"
 # The second row is wrong, and one cell has a delimiter, quotes and what HTML would take for a tag.
 ROWS = [
@@ -37,8 +42,20 @@ def numbers(page: Page, inside: str) -> dict[str, str]:
     }
 
 
+def bear_silence(page: Page, milliseconds: int) -> None:
+    """Let the page bear a silence for so long from now on, in place of 90 s."""
+    page.evaluate(
+        """borne => {
+            window.firstTimeout ??= window.setTimeout;
+            window.setTimeout = (what, ms) => firstTimeout(what, ms === 90_000 ? borne : ms);
+        }""",
+        milliseconds,
+    )
+
+
 def ended(page: Page, state: str) -> None:
-    expect(page.locator(".job [data-state]")).to_have_attribute("data-state", state)
+    job = page.locator(".job [data-state]")
+    expect(job).to_have_attribute("data-state", state, timeout=JOB_ENDS_WITHIN_MS)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -266,6 +283,78 @@ def test_a_job_that_runs_is_followed_and_can_be_cancelled(visit_demo: Visitor) -
     shown.get_by_role("button", name="Cancel").click()
     ended(shown, "cancelled")
     assert numbers(shown, ".job")["written"] == "11"
+
+
+def test_a_file_that_does_not_move_is_not_waited_for(visit_demo: Visitor, tmp_path: Path) -> None:
+    """Neither its preview nor its import is answered. Out: `stop` of `untilSilence` in api.js."""
+    table = tmp_path / "quiz.csv"
+    table.write_text(HEADER + f"{ROWS[0]}\n")
+    shown = visit_demo.open("imports", lang="en")
+    shown.route("**/v1/imports/preview?*", lambda _: None)
+    bear_silence(shown, SHORT_SILENCE_MS)
+    shown.set_input_files("#file", table)
+    assert len(shown.locator(".upload .refusal").inner_text()) > 20
+    shown.unroute("**/v1/imports/preview?*")
+    bear_silence(shown, LONG_SILENCE_MS)
+    shown.set_input_files("#file", [])
+    choose(shown, table)
+    shown.route("**/v1/imports?*", lambda _: None)
+    bear_silence(shown, SHORT_SILENCE_MS)
+    shown.locator(".start").click()
+    assert len(shown.locator(".upload .refusal").inner_text()) > 20
+    assert shown.locator(".upload progress").count() == 0
+    shown.unroute("**/v1/imports?*")
+    bear_silence(shown, LONG_SILENCE_MS)
+    shown.locator(".start").click()
+    ended(shown, "succeeded")
+
+
+def test_a_file_that_moves_slowly_is_waited_for(visit_demo: Visitor, tmp_path: Path) -> None:
+    """The file takes some seconds, and each silence is short. Out: call `moving.heard` in `sendFile` of api.js never."""
+    lines = "".join(f"S{n};slow;yes;2026-05-04 08:00;SLOW\n" for n in range(3000))
+    table = tmp_path / "slow.csv"
+    table.write_text(HEADER + lines)
+    shown = visit_demo.open("imports", lang="en")
+    choose(shown, table)
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1}
+    seconds = 8
+    slow["uploadThroughput"] = table.stat().st_size // seconds
+    # The answer to the whole file is waited for as well: a busy machine needs a second or two for it.
+    silence_seconds = 4
+    bear_silence(shown, silence_seconds * 1000)
+    network = shown.context.new_cdp_session(shown)
+    network.send("Network.enable")
+    network.send("Network.emulateNetworkConditions", slow)
+    began = time.monotonic()
+    with shown.expect_response("**/v1/imports?*") as answer:
+        shown.locator(".start").click()
+        shown.wait_for_function("() => document.querySelector('.upload progress')?.value > 0")
+    assert answer.value.ok
+    assert time.monotonic() - began > silence_seconds + 1
+    network.send("Network.emulateNetworkConditions", slow | {"uploadThroughput": -1})
+    ended(shown, "succeeded")
+
+
+def test_a_job_whose_events_are_silent_is_asked_for_again(visit_demo: Visitor) -> None:
+    """The first stream is forgotten by a proxy before its headers. Out: `signal` in `changes` of imports.js."""
+    shown = visit_demo.open("imports", lang="en")
+    bear_silence(shown, SHORT_SILENCE_MS)
+    [job] = [each for each in visit_demo.job_list() if each["source"] == "courses.ndjson"]
+    address = f"**/v1/jobs/{job['job_id']}"
+    shown.route(address, lambda route: route.fulfill(json=job | {"state": "running"}))
+    event = f"event: job\ndata: {json.dumps(job | {'state': 'cancelled'})}\n\n"
+    headers = {"Content-Type": "text/event-stream; charset=utf-8"}
+    asked: list[Route] = []
+
+    def stream(route: Route) -> None:
+        asked.append(route)
+        if len(asked) > 1:
+            route.fulfill(body=event, headers=headers)
+
+    shown.route(f"{address}/events", stream)
+    shown.get_by_role("link", name="courses.ndjson").click()
+    ended(shown, "cancelled")
+    assert len(asked) == 2
 
 
 def test_jobs_are_listed_by_state_and_page_by_page(visit_demo: Visitor) -> None:

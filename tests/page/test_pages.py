@@ -21,6 +21,7 @@ PAGES: dict[str, dict[str, str]] = {
     "overview": {},
     "students": {},
     "student": {"student": STUDENT},
+    "items": {"item": "math8-quiz1-q1"},
     "map": {"point": POINT},
     "records": {"point": POINT},
 }
@@ -683,9 +684,10 @@ WITHOUT_RECORDS = {
     "overview": {"Records", "Read", "Unsure", "With evidence", "Reviewed"},  # of messages and course texts
     "students": {"Progress"},
     "student": {"Outcome"},  # a record itself
+    "items": {"Right at first", "Question"},  # one link a row: its title, below which an answer names its students
     "map": {"Confidence", "First attempts"},  # none: 0 attempts
     "records": {"Outcome"},
-    "people": {"Students", "With a tie", "Pairs with a tie", "Both ways", "Ties", "Sent", "Received", "Share both ways"},
+    "people": {"Students", "With a tie", "Pairs with a tie", "Both ways", "Ties", "Sent", "Received", "Share both ways", "Negative", "Texts with a mood"},
 }  # fmt: skip
 UNLINKED = """() => [...document.querySelectorAll('main .cards data, main tbody data')].filter(e => e.value && !e.closest('a')).map(e => {
   const cell = e.closest('td, th');

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, Route
 from waiting import until
 
 from edugraph_client import Client
+from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.findings import (
     ContentFinding,
     FoundPoint,
@@ -441,15 +442,16 @@ def test_an_excluded_prerequisite_is_accepted_rejected_and_left_open_again(
 def proposal(school: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """A point and what it needs first, as only one text of the course says."""
     point, needed = "Proposed point", "Needed point"
+    said = f"{point} needs {needed}."
     record = {
         "type": "course_content",
         "timestamp": "2026-01-01T00:00:00Z",
         "record_id": f"proposing-{uuid4()}",
-        "data": {"course_id": COURSE, "content": f"{point} needs {needed}.", "title": "A lesson"},
+        "data": {"course_id": COURSE, "content": said, "title": "A lesson"},
     }
     finding = ContentFinding(
         knowledge_points=(FoundPoint(name=point), FoundPoint(name=needed)),
-        prerequisites=(Prerequisite(point=point, requires=needed, confidence=0.8),),
+        prerequisites=(Prerequisite(point=point, requires=needed, confidence=0.8, quote=said),),
         confidence=0.9,
     )
     found = RecordFinding(record=record, finding=finding, origin=OFFLINE)
@@ -467,7 +469,9 @@ def proposal(school: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 def test_what_one_text_says_is_dashed_on_the_map_and_waits_in_the_review(
     reviewer: Visitor, proposal: tuple[str, str], language: str
 ) -> None:
-    """Out: in `canvas`, the class of a proposal; in `picture`, `waiting`; in `VERDICTS`, the keys of a proposal."""
+    """Out: in `canvas`, the class of a proposal; in `picture`, `waiting`; in `VERDICTS`, the keys of a proposal; either
+    `quotesOf`.
+    """
 
     def state() -> list[str]:
         # While the settler writes, there may be no row.
@@ -478,12 +482,16 @@ def test_what_one_text_says_is_dashed_on_the_map_and_waits_in_the_review(
     dashed = "[...document.querySelector('.map').picture.edges('.proposed')].map(e => [e.target().data('label'), e.source().data('label')])"
     assert shown.evaluate(dashed) == [list(proposal)]
     assert "1" in shown.locator("p.waiting").inner_text()
+    quote = f"{proposal[0]} needs {proposal[1]}."
+    shown = reviewer.open("map", course=COURSE, lang=language, point=canonical_name(proposal[0]))
+    assert quote in shown.locator("aside .quotes").inner_text()
     shown.locator("p.waiting a").click()
     shown.wait_for_url("**of=proposed*")
     reviewer.ready()
     panel = shown.locator(".review-panel")
     assert all(f"“{name}”" in panel.locator("h3").inner_text() for name in proposal)
     assert "A lesson" in panel.inner_text()
+    assert panel.locator("blockquote").inner_text() == quote
     pressed(shown, "a")
     until(lambda: state() == ["followed"])
     shown = reviewer.open("review", course=COURSE, lang=language, of="excluded", shown="judged")
@@ -513,7 +521,7 @@ def test_the_people_are_those_of_the_api(visit: Visitor, asked: dict[str, str]) 
         row["student"]: row["unanswered"]
         for row in visit.answer("attention", course=COURSE, **asked)["rows"]
     }
-    rows = shown.query_selector_all("tbody tr")
+    rows = shown.query_selector_all("[data-question=ties] tbody tr")
     assert {row.get_attribute("data-row") for row in rows} == ties.keys()
     names = ("community", "ties", "mutual", "sent", "received", "reciprocity")
     for row in rows:
@@ -534,7 +542,8 @@ def test_a_bubble_leads_to_its_students_and_a_student_to_their_partners(visit: V
     shown.evaluate("void document.querySelector('.ties').picture.getElementById('1').emit('tap')")
     shown.get_by_role("link", name="All communities").wait_for()
     visit.ready()
-    listed = {row.get_attribute("data-row") for row in shown.query_selector_all("tbody tr")}
+    rows = shown.query_selector_all("[data-question=ties] tbody tr")
+    listed = {row.get_attribute("data-row") for row in rows}
     assert listed == {row["student"] for row in ties if row["community"] == 1}
     one = max(ties, key=lambda row: row["ties"])
     shown = visit.open("people", course=COURSE, lang="en", who=one["student"])
@@ -544,7 +553,7 @@ def test_a_bubble_leads_to_its_students_and_a_student_to_their_partners(visit: V
     visit.ready()
     alone = {row["student"] for row in ties if not row["ties"]}
     shown.wait_for_function(
-        f"() => document.querySelectorAll('tbody tr[data-row]').length === {len(alone)}"
+        f"() => document.querySelectorAll('[data-question=ties] tbody tr[data-row]').length === {len(alone)}"
     )
 
 
@@ -571,7 +580,7 @@ def test_where_few_have_ties_nobody_is_called_alone(visit: Visitor) -> None:
     )
     shown = visit.open("people", course=COURSE, lang="en")
     assert "Fewer than 60 %" in shown.locator("main").inner_text()
-    assert not shown.query_selector("main table")
+    assert not shown.query_selector("[data-question=ties] table")
 
 
 def test_only_who_may_see_persons_finds_the_pages(visit_guarded: Visitor) -> None:

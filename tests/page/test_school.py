@@ -1,5 +1,6 @@
 """School in a real browser: courses by terms for a head and an analyst, and groups compared."""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -34,6 +35,8 @@ class School:
         self.held: list[Route] = []
         self.holds = False
         self.failing: set[str] = set()
+        self.silent: set[str] = set()  # courses without records of the last term
+        self.share: Callable[[int, int], float | None] = share_of
         choices = visit.answer("choices")
         courses = [{"id": COURSE, "name": HOSTILE}]
         for number in range(1, COURSES):
@@ -59,13 +62,14 @@ class School:
     def give(self, route: Route, course: str) -> None:
         number = 0 if course == COURSE else int(course[1:])
         rows = []
-        for place, term in enumerate(TERMS):
+        terms = TERMS[:-1] if course in self.silent else TERMS
+        for place, term in enumerate(terms):
             row: dict[str, Any] = {
                 "term": term,
                 "name": term,
                 "starts": f"2026-0{place + 1}-01T00:00:00Z",
             }
-            row |= {"ends": f"2026-0{place + 2}-01T00:00:00Z", "right": share_of(number, place)}
+            row |= {"ends": f"2026-0{place + 2}-01T00:00:00Z", "right": self.share(number, place)}
             row |= {"students": number + 1, "noise": self.noise, "first_attempts": 9}
             rows.append(row | {"mistakes": 1, "unresolved": 1, "evidence": None})
         exact = self.noise is None
@@ -258,3 +262,87 @@ def test_a_difference_is_said_as_surely_as_it_is_known(
     answer_with(visit, "groups", answer | {"rows": [row]})
     shown = visit.open("school", course=COURSE, lang="en")
     assert words in shown.locator("[data-question=groups] tbody").inner_text()
+
+
+def actions_of(shown: Page) -> dict[str, str]:
+    found = shown.locator("[data-question=terms] .actions > li")
+    return {str(each.get_attribute("data-action")): each.inner_text() for each in found.all()}
+
+
+def name_of(number: int) -> str:
+    return HOSTILE if number == 0 else f"选修课程 {number:02}"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_three_sentences_say_where_the_school_needs_its_head(visit: Visitor, language: str) -> None:
+    """Out, each alone: the sort of `fell`, `silent` in `needsOf` of school.js."""
+    visit.allowed = ("404",)  # the terms are made up
+    school = School(visit)
+    school.silent = {"c07"}
+    last = len(TERMS) - 1
+    falls = {}
+    lows = {}
+    for number in range(COURSES - 1):
+        now, then = share_of(number, last), share_of(number, last - 1)
+        if number != 7 and now is not None and then is not None:
+            falls[number] = then - now
+            lows[number] = now
+    most = max(falls, key=lambda number: falls[number])
+    lows.pop(most)
+    lowest = min(lows, key=lambda number: lows[number])
+    assert falls[most] > 0.05
+    for width in WIDTHS:
+        visit.page.set_viewport_size({"width": width, "height": 844})
+        shown = visit.open("school", course=COURSE, lang=language, order="need")
+        assert shown.evaluate("document.documentElement.scrollWidth") <= width
+    said = actions_of(shown)
+    assert list(said) == ["fell", "low", "silent"]
+    assert name_of(most) in said["fell"]
+    for place in (last, last - 1):
+        assert f"{round(100 * (share_of(most, place) or 0))}%" in said["fell"]
+    assert name_of(lowest) in said["low"]
+    assert name_of(7) in said["silent"]
+    for theme in ("light", "dark"):
+        shown.emulate_media(color_scheme=theme)
+        assert serious(shown) == []
+    if language == "zh":
+        assert all(CHINESE.search(each) for each in said.values())
+    link = shown.locator("[data-action=low] a.button")
+    link.focus()
+    shown.keyboard.press("Enter")
+    shown.wait_for_selector("[data-page=overview]")
+    wanted = COURSE if lowest == 0 else f"c{lowest:02}"
+    assert f"course={wanted}" in shown.url
+    assert "term=Autumn" in shown.url
+
+
+def test_a_fall_that_noise_can_make_is_not_said(visit: Visitor) -> None:
+    """Out: `now.noise` in `isLower`; `exact` of `silent`."""
+    for noise, expected in ((0.02, ["fell"]), (0.05, [])):
+        school = School(visit, noise=noise)
+        school.silent = {"c07"}
+        school.share = lambda _, term: 0.7 if term == len(TERMS) - 1 else 0.78
+        shown = visit.open("school", course=COURSE, lang="en", order="need")
+        assert list(actions_of(shown)) == expected
+    assert shown.get_by_text("No course stands out").count() == 1
+
+
+def test_before_each_course_was_asked_about_a_button_leads_to_that(visit: Visitor) -> None:
+    """Out: `isComplete` before the sentences. The answers of some courses do not say what the school needs."""
+    School(visit)
+    shown = visit.open("school", course=COURSE, lang="en")
+    assert actions_of(shown) == {}
+    shown.get_by_role("link", name="Look at all 40 courses").click()
+    shown.wait_for_selector("[data-question=terms] .actions")
+    assert "order=need" in shown.url
+
+
+def test_that_nothing_stands_out_is_not_said_without_each_answer(visit: Visitor) -> None:
+    """Out: `isEachKnown` in school.js."""
+    visit.allowed = ("403",)
+    school = School(visit)
+    school.share = lambda _number, _term: 0.7
+    school.failing = {"c01"}
+    shown = visit.open("school", course=COURSE, lang="en", order="need")
+    assert actions_of(shown) == {}
+    assert shown.get_by_text("No course stands out").count() == 0

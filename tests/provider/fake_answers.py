@@ -78,10 +78,12 @@ def _error(item_id: str, text: str, seed: int) -> dict[str, Any]:
 
 def _content(item_id: str, text: str, seed: int) -> dict[str, Any]:
     point = {"name": "fractions", "description": None, "category": None, "importance": "core"}
+    quote = _evidence(text)[0]
+    needed = {"quote": quote, "point": "fractions", "requires": "division", "confidence": 0.6}
     return {
         "id": item_id,
         "knowledge_points": [point, {**point, "name": _choice(text, seed, "slope", "通分")}],
-        "prerequisites": [{"point": "fractions", "requires": "division", "confidence": 0.6}],
+        "prerequisites": [needed],
         "evidence": _evidence(text),
         "confidence": 0.7,
     }

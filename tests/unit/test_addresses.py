@@ -40,6 +40,8 @@ OF_A_DEVELOPER = {
     "AMQP_URL": "amqp://production//",
 }
 SHOW = "import json, os; print(json.dumps(dict(os.environ)))"
+# The runs that are started here do not use schemathesis, which costs each of their processes most of a second.
+PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:schemathesis"]
 
 
 def test_nothing_but_addresses_for_tests_and_switches_is_left(tmp_path: Path) -> None:
@@ -58,7 +60,7 @@ def test_a_developers_settings_reach_no_test() -> None:
     """A run of its own, of the test above, from a shell that has everything set."""
     here = "tests/unit/test_addresses.py::test_nothing_but_addresses_for_tests_and_switches_is_left"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", here],
+        [*PYTEST, here],
         cwd=CHECKOUT,
         env={**os.environ, **OF_A_DEVELOPER, "EDUGRAPH_SLOW": "1"},
         capture_output=True,
@@ -134,17 +136,7 @@ def test_workers_without_servers_are_seen_before_they_begin() -> None:
 def run_of_workers(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Two of them, as `make test` starts them; of this run's servers they know nothing."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(TESTS)}
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "no:cacheprovider",
-        "-n",
-        "2",
-        "--dist",
-        "loadfile",
-    ]
+    command = [*PYTEST, "-n", "2", "--dist", "loadfile"]
     return subprocess.run(
         [*command, "--max-worker-restart", "0", *arguments],
         cwd=CHECKOUT,

@@ -4,20 +4,13 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 import typer
-from fastapi import FastAPI
+from openapi_documents import gateway_document, insights_document
 
 from edugraph_cli.main import app
 from edugraph_common.contracts.findings import Kind
 from edugraph_common.contracts.messages import CurriculumFormat
 from edugraph_common.contracts.reviews import Of, PairVerdict, Verdict
-from edugraph_gateway.app import make_application as gateway_application
-from edugraph_gateway.gateway import open_gateway
-from edugraph_gateway.settings import GatewaySettings
-from edugraph_insights.app import make_application as insights_application
-from edugraph_insights.insights import open_insights
-from edugraph_insights.settings import InsightsSettings
 
-NOWHERE = {"redis_url": "redis://127.0.0.1:1", "auth": "on"}
 # Reviews are lines, kinds of findings are keys of Redis, and formats of curricula are some of all formats. So the
 # documents of the API do not have these lists.
 CONTRACTS = (Of, PairVerdict, Verdict, Kind, CurriculumFormat)
@@ -27,16 +20,8 @@ LOCAL = {
     ("graph export", "form"): "the form of the files that the command line writes",
     ("pull canvas", "student_key"): "the field of a user of Canvas that becomes a person's id",
     ("pull oneroster", "person_key"): "the field of a user of OneRoster that becomes a person's id",
+    ("pull lti", "person_claim"): "the claim of EDUGRAPH_LTI_PLATFORMS that becomes a person's id",
 }
-
-
-def documents() -> list[FastAPI]:
-    gateway = {**NOWHERE, "broker_url": "amqp://127.0.0.1:1", "blob_url": "/tmp"}
-    insights = {**NOWHERE, "neo4j_uri": "bolt://127.0.0.1:1"}
-    return [
-        gateway_application(open_gateway(GatewaySettings.model_validate(gateway))),
-        insights_application(open_insights(InsightsSettings.model_validate(insights))),
-    ]
 
 
 def enumerations(value: Any) -> Iterator[frozenset[str]]:
@@ -65,8 +50,8 @@ def choices(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, str
 def test_each_choice_is_an_enumeration_of_the_api() -> None:
     """Out: leave one scope out of `ScopeName` in commands/keys.py."""
     known = {frozenset(get_args(each)) for each in CONTRACTS}
-    for document in documents():
-        known.update(enumerations(document.openapi()))
+    for document in (gateway_document(), insights_document()):
+        known.update(enumerations(document))
     found = list(choices(typer.main.get_command(app)))
     different = {
         (command, name): sorted(values) for command, name, values in found if values not in known

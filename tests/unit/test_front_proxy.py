@@ -1,12 +1,14 @@
 """One address for both services: the real Caddy, as compose has it and as `make up` does, and what the services answer."""
 
+import re
 import socket
 import ssl
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -15,33 +17,25 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from openapi_documents import gateway_document, insights_document
 
-from edugraph_cli.front_proxy import start_front_proxy
+from edugraph_cli import front_proxy
 from edugraph_cli.processes import Processes, free_port
 from edugraph_cli.serving import Served
 from edugraph_common.contracts.public_paths import GATEWAY_EXACT, INSIGHTS_PATHS, is_of_insights
 from edugraph_common.runtime.service import metrics
-from edugraph_gateway.app import make_application as gateway_application
-from edugraph_gateway.gateway import open_gateway
-from edugraph_gateway.settings import GatewaySettings
-from edugraph_insights.app import make_application as insights_application
-from edugraph_insights.insights import open_insights
-from edugraph_insights.settings import InsightsSettings
 
 CADDYFILE = Path(__file__).resolve().parents[2] / "deploy" / "compose" / "Caddyfile"
-NOWHERE = {
-    "broker_url": "amqp://127.0.0.1:1",
-    "redis_url": "redis://127.0.0.1:1",
-    "blob_url": "/tmp",
-}
 # Here the service answers before it has read the body, as to a caller without a key.
 REFUSED = "/v1/insights/refused"
-# Caddy waits 10 s for headers, and as long for the rest of a body. It may take what comes then for the beginning of
-# another request, whose headers have 10 s as well.
-MOST_SECONDS_OF_HEADERS = 15.0
-MOST_SECONDS_OF_BODIES = 24.0
+# Caddy waits 10 s for headers, and as long for the rest of a body. Where a test waits for these limits, they are one
+# second. Caddy may take what comes after a body for the beginning of another request, whose headers have the same limit.
+LIMIT = "10s"
+SHORT_LIMIT = "1s"
+SHORT_LIMIT_NANOSECONDS = 1_000_000_000
+MOST_SECONDS_OF_HEADERS = 6.0
+MOST_SECONDS_OF_BODIES = 7.0
 DRIP_SECONDS = 0.3
-INSIGHTS_ALONE = {"redis_url": "redis://127.0.0.1:1", "neo4j_uri": "bolt://127.0.0.1:1"}
 
 
 class Door(BaseHTTPRequestHandler):
@@ -68,35 +62,49 @@ class Door(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module", params=["compose", "make up"])
-def doors(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+def start_caddy(processes: Processes, folder: Path, text: str, environment: dict[str, str]) -> None:
+    """Start Caddy with the text of a Caddyfile, which is written into a folder."""
+    config = folder / "Caddyfile"
+    config.write_text(text, encoding="utf-8")
+    caddy = str(Path(sys.executable).with_name("caddy"))
+    command = [caddy, "run", "--config", str(config), "--adapter", "caddyfile"]
+    processes.start("proxy", command, environment)
+
+
+@contextmanager
+def proxy(
+    kind: str, folder: Path, *, is_impatient: bool = False
 ) -> Iterator[tuple[httpx.Client, dict[str, int]]]:
-    """A client of the one address, and the ports of both services."""
+    """Start Caddy as compose or as `make up` does it; yield a client of it, and the ports of both services.
+
+    An impatient one has the short limits.
+    """
     servers = {
         name: ThreadingHTTPServer(("127.0.0.1", 0), Door) for name in ("gateway", "insights")
     }
     for server in servers.values():
         Thread(target=server.serve_forever, daemon=True).start()
     ports = {name: int(server.server_address[1]) for name, server in servers.items()}
-    folder, port = tmp_path_factory.mktemp("caddy"), free_port()
+    port = free_port()
     places = {name: f"127.0.0.1:{each}" for name, each in ports.items()}
     processes = Processes(logs=folder, environment={"XDG_DATA_HOME": str(folder)})
-    if request.param == "compose":
+    if kind == "compose":
+        text = CADDYFILE.read_text(encoding="utf-8")
+        if is_impatient:
+            text = text.replace(LIMIT, SHORT_LIMIT)
         environment = {
             "CADDY_SITE": f"http://:{port}",
             "CADDY_BIND": "127.0.0.1",
             **{f"{name.upper()}_ADDRESS": place for name, place in places.items()},
         }
-        caddy = str(Path(sys.executable).with_name("caddy"))
-        processes.start(
-            "proxy",
-            [caddy, "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"],
-            environment,
-        )
+        start_caddy(processes, folder, text, environment)
     else:
         served = Served(f"http://{places['gateway']}", f"http://{places['insights']}", processes)
-        start_front_proxy(served, port, folder)
+        with pytest.MonkeyPatch.context() as patch:
+            if is_impatient:
+                patch.setattr(front_proxy, "HEADERS_TIMEOUT", SHORT_LIMIT)
+                patch.setattr(front_proxy, "BODY_TIMEOUT_NANOSECONDS", SHORT_LIMIT_NANOSECONDS)
+            front_proxy.start_front_proxy(served, port, folder)
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
 
         def answers() -> bool:
@@ -111,6 +119,15 @@ def doors(
     for server in servers.values():
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture(scope="module", params=["compose", "make up"])
+def doors(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[httpx.Client, dict[str, int]]]:
+    """A client of the one address, and the ports of both services."""
+    with proxy(request.param, tmp_path_factory.mktemp("caddy")) as started:
+        yield started
 
 
 paths = st.builds(
@@ -181,16 +198,33 @@ def seconds_open(client: httpx.Client, begin: bytes, drip: bytes, most_seconds: 
 
 
 @pytest.mark.loopback("Caddy and two servers that stand for the services")
+@pytest.mark.parametrize("kind", ["compose", "make up"])
 def test_a_request_that_does_not_come_ends_the_connection_at_the_proxy(
-    doors: tuple[httpx.Client, dict[str, int]],
+    tmp_path: Path, kind: str
 ) -> None:
     """To take the guard out: leave read_header, read_body_idle or read_timeout out of the Caddyfile."""
-    client, _ = doors
-    with ThreadPoolExecutor(len(SLOW_CLIENTS)) as clients:
+    with (
+        proxy(kind, tmp_path, is_impatient=True) as (client, _),
+        ThreadPoolExecutor(len(SLOW_CLIENTS)) as clients,
+    ):
         found = list(clients.map(lambda each: seconds_open(client, *each), SLOW_CLIENTS))
     for slow_client, seconds in zip(SLOW_CLIENTS, found, strict=True):
         _, _, most_seconds = slow_client
         assert seconds < most_seconds, slow_client
+
+
+def test_both_proxies_wait_for_ten_seconds() -> None:
+    """The test above has shorter limits, so the limits themselves are compared here."""
+    text = CADDYFILE.read_text(encoding="utf-8")
+    limits = dict(re.findall(r"^\s*(read_\w+|idle) (\S+)$", text, re.MULTILINE))
+    assert limits == {
+        "read_header": LIMIT,
+        "idle": LIMIT,
+        "read_body_idle": "-1s",
+        "read_timeout": LIMIT,
+    }
+    assert front_proxy.HEADERS_TIMEOUT == LIMIT
+    assert front_proxy.BODY_TIMEOUT_NANOSECONDS == 10 * SHORT_LIMIT_NANOSECONDS
 
 
 # The frames that begin each connection of HTTP/2, the first part of the headers of a request, and an empty next part.
@@ -199,65 +233,85 @@ HALF_HEADERS = bytes.fromhex("000005010000000001" + "8287840100")
 CONTINUATION = bytes.fromhex("000000090000000001")
 
 
-@pytest.mark.loopback("Caddy with a certificate of its own")
-def test_headers_of_http_2_that_do_not_come_whole_end_the_connection(tmp_path: Path) -> None:
-    """To take the guard out: leave `idle` out of the Caddyfile. The test waits for a second in place of ten."""
+@dataclass(frozen=True)
+class TlsDoor:
+    """The port of Caddy behind TLS, on this machine."""
+
+    port: int
+
+    def opened(self) -> ssl.SSLSocket:
+        """Return a connection of HTTP/2. Raises OSError."""
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.set_alpn_protocols(["h2"])
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=DRIP_SECONDS)
+        return context.wrap_socket(plain, server_hostname="localhost")
+
+    def answers(self) -> bool:
+        try:
+            self.opened().close()
+        except OSError:
+            return False
+        return True
+
+
+@pytest.fixture(scope="module")
+def tls_door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsDoor]:
+    """Caddy with a certificate of its own. An idle connection has one second in place of ten."""
+    folder = tmp_path_factory.mktemp("caddy-tls")
     text = CADDYFILE.read_text(encoding="utf-8")
     own_certificate = (
         "admin off\n\tskip_install_trust\n\tlocal_certs\n\tauto_https disable_redirects"
     )
     text = text.replace("admin off", own_certificate).replace("idle 10s", "idle 1s")
-    (tmp_path / "Caddyfile").write_text(text, encoding="utf-8")
-    port = free_port()
+    door = TlsDoor(free_port())
     environment = {
-        "CADDY_SITE": f"https://localhost:{port}",
+        "CADDY_SITE": f"https://localhost:{door.port}",
         "CADDY_BIND": "127.0.0.1",
         "GATEWAY_ADDRESS": "127.0.0.1:1",
         "INSIGHTS_ADDRESS": "127.0.0.1:1",
     }
-    folders = {"XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
-    processes = Processes(logs=tmp_path, environment=folders)
-    caddy = str(Path(sys.executable).with_name("caddy"))
-    command = [caddy, "run", "--config", str(tmp_path / "Caddyfile"), "--adapter", "caddyfile"]
-    processes.start("proxy", command, environment)
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
-
-    def opened() -> ssl.SSLSocket:
-        plain = socket.create_connection(("127.0.0.1", port), timeout=DRIP_SECONDS)
-        return context.wrap_socket(plain, server_hostname="localhost")
-
-    def answers() -> bool:
-        try:
-            opened().close()
-        except OSError:
-            return False
-        return True
-
+    folders = {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    processes = Processes(logs=folder, environment=folders)
+    start_caddy(processes, folder, text, environment)
     try:
-        processes.wait_until("proxy", answers)
-        for drip in (b"", CONTINUATION):
-            begun = time.monotonic()
-            with opened() as connection, suppress(ConnectionError, ssl.SSLError):
-                connection.sendall(HTTP_2 + HALF_HEADERS)
-                while time.monotonic() - begun < MOST_SECONDS_OF_HEADERS:
-                    try:
-                        if not connection.recv(4096):
-                            break
-                    except TimeoutError:
-                        connection.sendall(drip)
-            assert time.monotonic() - begun < MOST_SECONDS_OF_HEADERS, drip
+        processes.wait_until("proxy", door.answers)
+        yield door
     finally:
         processes.stop()
 
 
+@pytest.mark.loopback("Caddy with a certificate of its own")
+@pytest.mark.parametrize("drip", [b"", CONTINUATION])
+def test_headers_of_http_2_that_do_not_come_whole_end_the_connection(
+    tls_door: TlsDoor, drip: bytes
+) -> None:
+    """To take the guard out: leave `idle` out of the Caddyfile."""
+    begun = time.monotonic()
+    with tls_door.opened() as connection, suppress(ConnectionError, ssl.SSLError):
+        connection.sendall(HTTP_2 + HALF_HEADERS)
+        while time.monotonic() - begun < MOST_SECONDS_OF_HEADERS:
+            try:
+                if not connection.recv(4096):
+                    break
+            except TimeoutError:
+                connection.sendall(drip)
+    assert time.monotonic() - begun < MOST_SECONDS_OF_HEADERS
+
+
+@pytest.mark.loopback("Caddy with a certificate of its own")
+def test_nobody_is_led_to_http_3_and_nothing_listens_for_it(tls_door: TlsDoor) -> None:
+    """To take the guard out: leave `protocols` out of the Caddyfile."""
+    answer = httpx.get(f"https://localhost:{tls_door.port}/readyz", verify=False)
+    assert "alt-svc" not in answer.headers
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        datagrams.bind(("127.0.0.1", tls_door.port))
+
+
 def test_each_operation_is_behind_the_door_that_leads_to_it() -> None:
     """Out: a path of INSIGHTS_PATHS or GATEWAY_EXACT."""
-    gateway = gateway_application(open_gateway(GatewaySettings.model_validate(NOWHERE)))
-    insights = insights_application(open_insights(InsightsSettings.model_validate(INSIGHTS_ALONE)))
-    behind = {False: set(gateway.openapi()["paths"]), True: set(insights.openapi()["paths"])}
+    behind = {False: set(gateway_document()["paths"]), True: set(insights_document()["paths"])}
     own = {"/healthz", "/readyz"}  # of each process; from outside those of the gateway are seen
     assert len(behind[False]) > 20
     assert "/v1/graph/summary" in behind[True]

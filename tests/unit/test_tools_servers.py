@@ -7,6 +7,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -194,7 +195,24 @@ def test_what_cannot_be_had_is_said_and_the_others_are_tried(
     assert "REDIS_URL=redis://elsewhere\n" in here.env_file.read_text()
 
 
-def test_a_taken_port_is_named(here: checkout.Checkout) -> None:
+def test_a_port_of_a_killed_server_may_be_taken_for_a_moment(
+    here: checkout.Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out: the loop in `_becomes_free`. A server that is started after a kill finds its own port taken."""
+    monkeypatch.setattr(Neo4j, "run_process", lambda _: {"pid": 0})
+    monkeypatch.setattr(Neo4j, "running", lambda _: False)
+    monkeypatch.setattr(Neo4j, "_wait", lambda _: None)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", here.ports()["bolt"]))
+        taken.listen()
+        timer = threading.Timer(0.5, taken.close)
+        timer.start()
+        Neo4j(here).up()
+        timer.join()
+
+
+def test_a_taken_port_is_named(here: checkout.Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.servers.server.PATIENCE_WITH_PORTS", 0.2)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", here.ports()["bolt"]))
         taken.listen()

@@ -17,6 +17,8 @@ from .checkout import Checkout, port_is_free
 
 # The seconds until a server must answer. Three of Neo4j that start beside other work took more than two minutes.
 PATIENCE = 300
+# The seconds until the ports of a server that was killed must be free.
+PATIENCE_WITH_PORTS = 5
 
 # The variables that EduGraph's programs read, in addition to the usual names.
 PROJECT_NAMES = {
@@ -184,7 +186,7 @@ class Server:
 
     def _start(self) -> None:
         for name in self.listens_on:
-            if not port_is_free(self.port[name]):
+            if not self._becomes_free(self.port[name]):
                 raise ServerError(
                     f"port {self.port[name]} is taken by another program: end that one, or run `down`, "
                     f"delete {self.checkout.ports_file} and run `up`, which then chooses other ports"
@@ -194,6 +196,18 @@ class Server:
             self.run_container()
         else:
             self.checkout.remember(self.name, {**self.run_process(), **self.chosen()})
+
+    def _becomes_free(self, port: int) -> bool:
+        """Return whether a port is free, now or within some seconds.
+
+        A killed process with much memory ends slowly. Its first thread is gone before its last one closes the port.
+        """
+        deadline = time.monotonic() + PATIENCE_WITH_PORTS
+        while not port_is_free(port):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
 
     def _wait(self) -> None:
         deadline = time.monotonic() + PATIENCE

@@ -35,6 +35,7 @@ from edugraph_cli.commands import (
     synthesizing,
     tasks,
     topology,
+    warehouse,
 )
 from edugraph_cli.display import INVALID, out, plain_errors, print_table, say, show_json, stop
 from edugraph_cli.options import Json
@@ -68,6 +69,7 @@ app.add_typer(dead.app, name="dead")
 app.add_typer(keys.app, name="keys")
 app.add_typer(sources.app, name="sources")
 app.add_typer(pull.app, name="pull")
+app.add_typer(warehouse.app, name="warehouse")
 app.add_typer(audit.app, name="audit")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(fits.app, name="analyzer")

@@ -54,8 +54,14 @@ Call with (dict "root" $ "component" NAME).
   "AWS_ENDPOINT_URL_S3" "blobs"
   "OTEL_EXPORTER_OTLP_ENDPOINT" "traces"
   "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" "traces" }}
+{{- /* Of a learning platform, pods reach the keys alone. */}}
+{{- with get $env "EDUGRAPH_LTI_PLATFORMS" }}
+{{- range fromJson . }}
+{{- $addresses = append $addresses (dict "part" "external" "url" .keys_url) }}
+{{- end }}
+{{- end }}
 {{- /* A browser goes there, and no pod. */}}
-{{- range $name, $value := omit $env "EDUGRAPH_OIDC_REDIRECT_URL" }}
+{{- range $name, $value := omit $env "EDUGRAPH_OIDC_REDIRECT_URL" "EDUGRAPH_LTI_LAUNCH_URL" "EDUGRAPH_LTI_PLATFORMS" }}
 {{- range regexSplit "[\\s;]+" $value -1 }}
 {{- $stores = append $stores (dict "part" (default "external" (get $parts $name)) "url" .) }}
 {{- end }}

@@ -222,6 +222,10 @@ ROWS: dict[str, list[Way] | See | str] = {
     "EDUGRAPH_OPENAI_API_KEY": See("analyzer.model.existingSecret"),
     "EDUGRAPH_MODELS_FILE": See("analyzer.model.file"),
     "EDUGRAPH_OIDC_ISSUER": [Way((env("gateway", "EDUGRAPH_OIDC_ISSUER", "https://id.example.org:8443"),), {"gateway"}, 8443)],
+    "EDUGRAPH_LTI_PLATFORMS": [
+        Way((env("insights", "EDUGRAPH_LTI_PLATFORMS", json.dumps({"lms": {"issuer": "https://lms.example.org", "keys_url": "https://lms.example.org:8444/keys"}})),), {"insights"}, 8444),
+    ],
+    "EDUGRAPH_LTI_LAUNCH_URL": "a browser goes there, and no pod",
     "EDUGRAPH_WEBHOOK_URL": See("webhooks.url"),
     "EDUGRAPH_WEBHOOK_TIMEOUT_SECONDS": "a time",
     "EDUGRAPH_OIDC_REDIRECT_URL": "a browser goes there, and no pod",

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from openapi_documents import gateway_document, insights_document
 from pydantic import BaseModel
 
 from edugraph_client import answers
@@ -17,19 +18,7 @@ from edugraph_common.contracts.api import (
 )
 from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.contracts.public_paths import is_of_insights
-from edugraph_gateway.app import make_application as gateway_application
-from edugraph_gateway.gateway import open_gateway
-from edugraph_gateway.settings import GatewaySettings
-from edugraph_insights.app import make_application as insights_application
-from edugraph_insights.insights import open_insights
-from edugraph_insights.settings import InsightsSettings
 
-NOWHERE = {
-    "broker_url": "amqp://127.0.0.1:1",
-    "redis_url": "redis://127.0.0.1:1",
-    "blob_url": "/tmp",
-}
-INSIGHTS_ALONE = {"redis_url": "redis://127.0.0.1:1", "neo4j_uri": "bolt://127.0.0.1:1"}
 # What is asked, and what the client reads the answer as.
 READ_AS: dict[tuple[str, str], type[BaseModel]] = {
     ("get", "/v1/graph/nodes"): answers.GraphAnswer,
@@ -54,9 +43,7 @@ READ_AS: dict[tuple[str, str], type[BaseModel]] = {
 @pytest.fixture(scope="module")
 def documents() -> dict[bool, dict[str, Any]]:
     """What insights answers, and what the gateway does."""
-    gateway = gateway_application(open_gateway(GatewaySettings.model_validate(NOWHERE)))
-    insights = insights_application(open_insights(InsightsSettings.model_validate(INSIGHTS_ALONE)))
-    return {False: gateway.openapi(), True: insights.openapi()}
+    return {False: gateway_document(), True: insights_document()}
 
 
 def answer_of(document: dict[str, Any], method: str, path: str) -> dict[str, Any]:

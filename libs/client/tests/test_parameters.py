@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from edugraph_client import Answer, Client, Refused
+from edugraph_client import Client, Refused
 from edugraph_client.parameters import as_query
 
 ANSWER = {
@@ -96,11 +96,3 @@ def test_a_purpose_in_chinese_is_a_header_that_the_audit_log_can_read() -> None:
         client.ask("weak-points", purpose="用", course="C")
     assert str(seen[0].url) == "http://i/v1/insights/weak-points?course=C"
     assert seen[0].headers["x-purpose"] == "%E7%94%A8"
-
-
-def test_rows_are_a_frame() -> None:
-    import pandas as pd
-
-    frame = Answer.model_validate(ANSWER).to_pandas()
-    expected = pd.DataFrame({"point": ["a", "b"], "share": [0.5, None]})
-    pd.testing.assert_frame_equal(frame, expected)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from arro3.core import Array, DataType
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import parquet, xlsx
 
@@ -159,42 +159,47 @@ def test_an_id_of_invisible_characters_is_empty(empty: str) -> None:
         parse_record({"type": "term_record", "timestamp": "2026-01-01", "data": {"term": empty}})
 
 
-@given(plain=normal_ids, data=st.data())
-def test_all_formats_read_one_student(plain: str, data: st.DataObject) -> None:
-    written = data.draw(disguised(plain))
-    csv_text = f'who,what,right\n"{written}",q1,1\n'
-    rows: list[list[Any]] = [["who", "what", "right"], [written, "q1", True]]
+# Workbooks and Parquet files are read in processes of their own, so there are few files, with many students each.
+@settings(max_examples=10)
+@given(plain_ids=st.lists(normal_ids, min_size=6, max_size=14), data=st.data())
+def test_all_formats_read_the_same_students(plain_ids: list[str], data: st.DataObject) -> None:
+    written = {plain: data.draw(disguised(plain)) for plain in plain_ids}
+    in_text = list(written.items())
+    # A workbook of these tests has no tabs.
+    in_tables = [(plain, text) for plain, text in in_text if "\t" not in text]
+    csv_text = "who,what,right\n" + "".join(f'"{text}",q1,1\n' for _, text in in_text)
+    header = ["who", "what", "right"]
+    rows: list[list[Any]] = [header, *([text, "q1", True] for _, text in in_tables)]
     mapping = parse_mapping(
         "type: attempt_record\ncolumns: {who: student_id, what: item_id, right: correct}\n"
         "constants: {timestamp: 2026-03-02}\n"
     )
     columns = {
-        "who": Array([written], DataType.string()),
-        "what": Array(["q1"], DataType.string()),
-        "right": Array([True], DataType.bool()),
+        "who": Array([text for _, text in in_tables], DataType.string()),
+        "what": Array(["q1"] * len(in_tables), DataType.string()),
+        "right": Array([True] * len(in_tables), DataType.bool()),
     }
     record = {"type": "attempt_record", "timestamp": "2026-03-02T00:00:00Z"}
-    given_data = {"student_id": written, "item_id": "q1", "correct": True}
-    files: list[tuple[bytes, Any, Any]] = [
-        (csv_text.encode(), "csv", mapping),
-        (
-            json.dumps(
-                {**record, "data": given_data}, ensure_ascii=data.draw(st.booleans())
-            ).encode(),
-            "ndjson",
-            None,
-        ),
+    lines = []
+    for _, text in in_text:
+        given_data = {"student_id": text, "item_id": "q1", "correct": True}
+        is_escaped = data.draw(st.booleans())
+        lines.append(json.dumps({**record, "data": given_data}, ensure_ascii=is_escaped))
+    files: list[tuple[bytes, Any, Any, Any]] = [
+        (csv_text.encode(), "csv", mapping, in_text),
+        ("\n".join(lines).encode(), "ndjson", None, in_text),
     ]
-    if "\t" not in written:  # a workbook of these tests writes none
-        files += [(xlsx({"A": rows}), "workbook", mapping), (parquet(columns), "parquet", mapping)]
-    for file, form, with_mapping in data.draw(st.permutations(files))[:2]:
-        plan, text = open_text(io.BytesIO(file), form, None, with_mapping)
-        for raw_row in cut_rows(plan.source, text):
+    if in_tables:
+        files.append((xlsx({"A": rows}), "workbook", mapping, in_tables))
+        files.append((parquet(columns), "parquet", mapping, in_tables))
+    for file, form, with_mapping, students in files:
+        plan, blocks = open_text(io.BytesIO(file), form, None, with_mapping)
+        raw_rows = list(cut_rows(plan.source, blocks))
+        for raw_row, (plain, _) in zip(raw_rows, students, strict=True):
             row = plan.source.read(raw_row.line, raw_row.raw)
             assert isinstance(row, Record)
             assert row.data.student_id == plain  # type: ignore[union-attr]
-            raw = raw_row.raw
-            assert plan.source.people(raw).ids == {plain}
+            assert plan.source.people(raw_row.raw).ids == {plain}
 
 
 @given(plain=normal_ids, data=st.data())

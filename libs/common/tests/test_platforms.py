@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from edugraph_common.contracts.messages import Format
+from edugraph_common.contracts.platform_addresses import platform_key
 from edugraph_common.contracts.records import Record
 from edugraph_common.runtime.service.settings import Settings
 from edugraph_common.sources import Platforms, ReadPlan, open_text
-from edugraph_common.sources.platforms import platform_key
 
 HOSTS = [
     "lms.school.example",

@@ -570,16 +570,16 @@ def test_the_same_point_has_one_record_id_in_each_version_of_its_file() -> None:
     assert undated.record_id not in ids.values()
 
 
-def test_a_hundred_thousand_items_in_one_line_of_parents_are_read_in_seconds() -> None:
+def test_ten_thousand_items_in_one_line_of_parents_are_read_in_seconds() -> None:
     """Out: in `_last_of_circles`, do not remember what was looked at."""
-    number = 100_000
+    number = 10_000
     items = [item(f"i{n}") for n in range(number)]
     links = [link("isChildOf", f"i{n}", f"i{n - 1}") for n in range(1, number)]
     text = json.dumps(package(items, links))
     started = time.process_time()
     plan, blocks = open_text(io.BytesIO(text.encode()), "case", None)
     rows = list(cut_rows(plan.source, blocks))
-    assert time.process_time() - started < 20
+    assert time.process_time() - started < 4
     assert len(rows) == number
 
 

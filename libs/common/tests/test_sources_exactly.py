@@ -1,6 +1,7 @@
 """The readers of files to the byte: where rows and headers end, what is blanked, which words tell a wrong mapping."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from edugraph_common.sources.json_source import (
     first_value,
     layout_of,
 )
-from edugraph_common.sources.mapping import Items, Mapping, parse_mapping
+from edugraph_common.sources.mapping import Items, Mapping, parse_mapping, with_points
 from edugraph_common.sources.ndjson import EmptyFile, LineScan, MalformedFile
 from edugraph_common.sources.rows import cut_rows
 from edugraph_common.sources.table_rows import check_columns
@@ -358,6 +359,16 @@ def test_a_mapping_that_cannot_be_used_is_told_by_its_place(
 def test_a_mapping_that_cannot_be_read_is_told(text: str | bytes, words: str) -> None:
     with pytest.raises(MalformedFile, match=words):
         parse_mapping(text)
+
+
+@pytest.mark.parametrize("depth", [50, 400, 900, 5_000, 100_000])
+def test_a_mapping_that_is_nested_deeply_is_told(depth: int) -> None:
+    """Out: RecursionError in `with_points`."""
+    deep = "[" * depth + "]" * depth
+    with pytest.raises(MalformedFile):
+        parse_mapping(f"{{type: course_record, columns: {{a: student_id}}, constants: {deep}}}")
+    with suppress(MalformedFile):
+        with_points(f"{{items: {{columns: [Q1]}}, constants: {deep}}}", '{"Q1": 2}')
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, get_args, get_origin
 from uuid import UUID
 
 import pytest
@@ -15,12 +15,15 @@ from tables import ods, parquet, xlsx
 
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.records import DATA_OF_TYPE, Record
-from edugraph_common.sources.cells import IDS
+from edugraph_common.sources.cells import DATES, IDS, LISTS, NUMBERS
 from edugraph_common.sources.mapping import Mapping, parse_mapping
 from edugraph_common.sources.read_plan import open_text
 from edugraph_common.sources.rows import cut_rows, read_rows
 
-FEW = settings(deadline=None, max_examples=25)  # each reads files in processes of their own
+# A file is read in a process of its own, which costs more than its rows: so there are few files, with many rows each.
+FEW = settings(deadline=None, max_examples=5)
+LEAST_ROWS = 15
+MOST_ROWS = 30
 MAPPING = parse_mapping(
     "{type: course_record, columns: {who: student_id, what: course_id, when: timestamp}}"
 )
@@ -56,6 +59,27 @@ def test_all_fields_with_an_id_are_known() -> None:
     assert found == IDS
 
 
+def kind_of(annotation: Any) -> type | None:
+    """Return what a value of a field is, if it is there: a list, a number, a time, or None for all else."""
+    if get_origin(annotation) is tuple:
+        return tuple
+    if isinstance(annotation, type):
+        return {int: float, float: float, datetime: datetime}.get(annotation)
+    kinds = map(kind_of, get_args(annotation))
+    return next(filter(None, kinds), None)
+
+
+@pytest.mark.parametrize(("kind", "known"), [(tuple, LISTS), (float, NUMBERS), (datetime, DATES)])
+def test_all_fields_that_are_no_text_are_made_of_cells(kind: type, known: frozenset[str]) -> None:
+    """Out: a field of LISTS, NUMBERS or DATES. The contract would refuse the text of each cell."""
+    found = set()
+    for data in DATA_OF_TYPE.values():
+        for name, field in data.model_fields.items():
+            if kind_of(field.annotation) is kind:
+                found.add(name)
+    assert found == known - {"timestamp", "changed_at"}
+
+
 whole = st.one_of(
     st.integers(0, 10**6),
     st.integers(2**53 - 3, 2**53 + 3),
@@ -65,7 +89,7 @@ whole = st.one_of(
 
 
 @FEW
-@given(st.lists(whole, min_size=1, max_size=6))
+@given(st.lists(whole, min_size=LEAST_ROWS, max_size=MOST_ROWS))
 def test_a_number_of_a_sheet_is_an_id_as_far_as_it_is_exact(numbers: list[int]) -> None:
     """Out: the limit of `as_number`, or `parse_id`. The cells are what Excel keeps: floats."""
     expected = [str(number) if float(number) < 2**53 else None for number in numbers]
@@ -84,11 +108,9 @@ def of_ids(who: Array) -> bytes:
     return parquet({"who": who, "what": what, "when": when})
 
 
+@pytest.mark.parametrize("kind", ["int64", "uint64", "decimal"])
 @FEW
-@given(
-    st.lists(st.integers(0, 10**19), min_size=1, max_size=6),
-    st.sampled_from(["int64", "uint64", "decimal"]),
-)
+@given(numbers=st.lists(st.integers(0, 10**19), min_size=LEAST_ROWS, max_size=MOST_ROWS))
 def test_exact_numbers_of_parquet_are_exact_ids(numbers: list[int], kind: str) -> None:
     """Out: `exact_number`."""
     if kind == "decimal":
@@ -112,7 +134,7 @@ def test_a_decimal_keeps_its_digits_and_a_short_float_few() -> None:
 
 
 @FEW
-@given(st.lists(st.uuids(), min_size=1, max_size=5))
+@given(st.lists(st.uuids(), min_size=LEAST_ROWS, max_size=MOST_ROWS))
 def test_a_uuid_of_parquet_is_its_text(ids: list[UUID]) -> None:
     who = Array([each.bytes for each in ids], DataType.binary(16))
     assert students(read(of_ids(who), "parquet")) == [str(each) for each in ids]
@@ -239,7 +261,7 @@ durations = st.integers(0, 400 * 3600).map(lambda seconds: timedelta(seconds=sec
 
 
 @FEW
-@given(st.lists(durations, min_size=1, max_size=5))
+@given(st.lists(durations, min_size=LEAST_ROWS, max_size=MOST_ROWS))
 def test_a_duration_is_in_the_unit_of_its_field(given_durations: list[timedelta]) -> None:
     """Out: DURATIONS, or the ISO durations of an OpenDocument sheet."""
     of_activity = OF_TIME.replace("course_record", "activity_record").replace(

@@ -25,7 +25,7 @@ TYPE, LINK = (
     {"name": "terms", "strength": 0.8, "confidence": 0.7},
 )
 POINT = {"name": "slope", "description": "rise over run", "category": "lines", "importance": "core"}
-NEED = {"point": "slope", "requires": "ratio", "confidence": 0.9}
+NEED = {"quote": "said", "point": "slope", "requires": "ratio", "confidence": 0.9}
 SAMPLES: dict[Kind, dict[str, Any]] = {
     "interaction": {
         "id": "r",
@@ -526,19 +526,26 @@ def test_a_point_keeps_what_is_said_of_it_with_names_restored() -> None:
 
 
 def test_a_prerequisite_belongs_to_a_point_that_is_known_and_may_require_a_new_one() -> None:
-    needs = [
-        {"point": "SLOPE", "requires": "new one", "confidence": 0.9},
-        {"point": "of the course", "requires": "Slope", "confidence": 0.4},
-        {"point": "nobody knows", "requires": "slope", "confidence": 0.9},
-        {"point": "slope", "requires": "SLOPE", "confidence": 0.9},
-        {"point": "slope", "requires": "[STUDENT_1]", "confidence": 0.9},
+    pairs = [
+        ("SLOPE", "new one", 0.9),
+        ("of the course", "Slope", 0.4),
+        ("nobody knows", "slope", 0.9),
+        ("slope", "SLOPE", 0.9),
+        ("slope", "[STUDENT_1]", 0.9),
     ]
+    needs = []
+    for point, requires, confidence in pairs:
+        needs.append(
+            {"quote": "said", "point": point, "requires": requires, "confidence": confidence}
+        )
     text = found("knowledge_points", "she said", ("Of The Course",), prerequisites=needs)
     assert [(each.point, each.requires, each.confidence) for each in text.prerequisites] == [
         ("slope", "new one", 0.9),
         ("Of The Course", "slope", 0.4),
     ]
-    capped = found("knowledge_points", "nothing", ("Of The Course",), prerequisites=needs)
+    capped = found(
+        "knowledge_points", "said once", ("Of The Course",), evidence=["no"], prerequisites=needs
+    )
     assert [each.confidence for each in capped.prerequisites] == [0.5, 0.4]
 
 

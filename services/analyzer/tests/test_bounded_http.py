@@ -24,10 +24,14 @@ from edugraph_analyzer.prompting.questions import LLMRequest
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Retryable, Wait
 
-pytestmark = pytest.mark.loopback("servers whose answers do not end")
+# Without a deadline an exchange lasts until the time-out of its test.
+pytestmark = [
+    pytest.mark.loopback("servers whose answers do not end"),
+    pytest.mark.timeout(60),
+]
 
 TIMEOUT_SECONDS = 0.5
-# The machine of a test may be slow. Without a deadline these exchanges last until the test's own time-out.
+# The machine of a test may be slow.
 LATEST_SECONDS = 15
 PAUSE_SECONDS = 0.02
 REQUEST = LLMRequest("interaction", [{"role": "user", "content": "u"}], 100, items=1)
@@ -72,17 +76,29 @@ class Memory:
         return
 
 
+def read_request(connection: socket.socket) -> None:
+    with connection.makefile("rb") as request:
+        length_bytes = 0
+        while (line := request.readline()).strip():
+            name, _, value = line.partition(b":")
+            if name.lower() == b"content-length":
+                length_bytes = int(value)
+        request.read(length_bytes)
+
+
 @contextmanager
 def serving(answer: Callable[[socket.socket], None]) -> Iterator[str]:
-    """Read the head of each request, answer it in a thread, and yield the host and port."""
+    """Read each request, answer it in a thread, and yield the host and port.
+
+    A socket that closes before its request is read resets the connection, and the client then
+    loses what it has not read of the answer.
+    """
     over = threading.Event()
 
     def serve(connection: socket.socket) -> None:
         with connection, suppress(OSError):
             connection.settimeout(LATEST_SECONDS)
-            data = b""
-            while b"\r\n\r\n" not in data:
-                data += connection.recv(65_536)
+            read_request(connection)
             answer(connection)
 
     def accept() -> None:
@@ -357,6 +373,7 @@ def test_a_drip_of_a_proxy_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_batch_that_drips_or_floods_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out: the time-out of `batches` in client.py, or the limit of size."""
     monkeypatch.setattr(bounded_http, "MOST_BYTES", 2**18)
     for answer in (
         dripping(SIZED, repeat(b"{")),

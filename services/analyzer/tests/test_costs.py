@@ -29,3 +29,4 @@ def test_parts_add_up(total: int, weights: list[int]) -> None:
 def test_a_wide_character_is_a_token() -> None:
     assert estimated_tokens("移项要变号") == 5
     assert estimated_tokens("abcdefg") == 2
+    assert estimated_tokens("\u2e80" * 7 + "\u2e7f" * 7 + "\U0010ffff") == 10

@@ -4,12 +4,11 @@ import json
 import math
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.isotonic import IsotonicRegression
 
 from edugraph_analyzer.documents import read_document
 from edugraph_analyzer.rule_based import lexicon
@@ -96,6 +95,8 @@ BAGS = st.lists(
 
 def reference(bags: list[dict[str, int]], *, of: list[dict[str, int]]):
     """Return the vectors that scikit-learn gives."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     vectorizer = TfidfVectorizer(
         analyzer=lambda bag: [word for word, count in bag.items() for _ in range(count)],
         sublinear_tf=True,
@@ -183,6 +184,8 @@ def test_steps_are_those_of_isotonic_regression_over_the_bins() -> None:
     right = [number % 7 < number // 60 + 1 for number in range(200)]
     steps = steps_of([(number / 200, each) for number, each in enumerate(right)])
     bins = [sum(right[start : start + 20]) / 20 for start in range(0, 200, 20)]
+    from sklearn.isotonic import IsotonicRegression
+
     theirs = IsotonicRegression().fit_transform(range(10), bins)
     assert [confidence_of(steps, (start * 20) / 200) for start in range(10)] == pytest.approx(
         list(theirs)
@@ -225,6 +228,25 @@ def test_what_a_fit_cannot_know_stays_empty() -> None:
         for n, item in enumerate(labelled())
     ]
     assert fitted(few).classifier.said(words_of(document("kept its minus sign")), ()) is None
+
+
+@settings(max_examples=20, deadline=None)
+@given(share_of_usual=st.floats(0.6, 0.9), seed=st.integers(0, 1_000))
+def test_kinds_that_the_words_do_not_tell_are_not_named(share_of_usual: float, seed: int) -> None:
+    """Guard: `is_useful`. The kinds have equal weight in a fit, so that the most frequent one is right more often."""
+    chance = Random(seed)
+    kinds = []
+    for _ in range(150):
+        is_usual = chance.random() < share_of_usual
+        kinds.append("usual" if is_usual else chance.choice(["slip", "sign"]))
+    items = []
+    for item, kind in zip(labelled(150), kinds, strict=True):
+        items.append(LabelledItem(item.record, (kind,), ()))
+    fit = fitted(items)
+    assert fit.error_type(document(TEXTS["units"])) is None
+    if kinds.count("usual") > 75:
+        shown = fit.header.held_out["most_frequent_kind"]
+        assert shown == pytest.approx(kinds.count("usual") / 150, abs=0.001)
 
 
 def test_a_text_without_the_fits_words_is_linked_as_without_a_fit() -> None:

@@ -332,15 +332,17 @@ def test_content_has_points_in_the_order_of_the_text() -> None:
     }
     assert [(each.point, each.requires) for each in found.prerequisites] == [("密度", "质量")]
     assert found.prerequisites[0].confidence == 0.34
+    assert found.prerequisites[0].quote == "学习密度之前需要先掌握质量"
 
 
 def test_a_definition_has_the_confidence_that_was_measured_for_definitions() -> None:
-    """Out: the confidence of each rule."""
+    """Out: the confidence of each rule; in `_content_finding`, the quote."""
     course = CourseContext(course_id="c", knowledge_points=("slope", "ratio"))
     text = "A slope is a ratio of the form y / x."
     found = finding("course_content", course, course_id="c", title="slope", content=text).finding
     assert [(each.point, each.requires) for each in found.prerequisites] == [("slope", "ratio")]
     assert found.prerequisites[0].confidence == 0.67
+    assert found.prerequisites[0].quote == "A slope is a ratio"
 
 
 def test_evidence_stands_in_the_text() -> None:

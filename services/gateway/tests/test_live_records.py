@@ -45,7 +45,7 @@ class Broker:
         await self._confirm()
         self.messages.append(message)
 
-    def close(self) -> None: ...
+    async def close(self) -> None: ...
 
 
 class Numbers:

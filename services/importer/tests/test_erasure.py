@@ -4,7 +4,7 @@ import csv
 import gzip
 import io
 import json
-import struct
+import shutil
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tables import xlsx
 from threads import at_once
@@ -25,7 +25,7 @@ from edugraph_common.contracts.messages import Format, ImportJob
 from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.runtime.shared_state.fit_store import read_fit, write_fit
 from edugraph_common.runtime.shared_state.object_store import Blobs
-from edugraph_common.sources import parse_mapping, store_mapping
+from edugraph_common.sources import parse_mapping, persons, store_mapping
 from edugraph_common.sources.person import Person
 from edugraph_common.sources.stored import index_persons, stored_rows
 from edugraph_importer.batching import count_batches, read_batch, rejects_key, store_rejects, window
@@ -342,12 +342,14 @@ WIDE = parse_mapping(
 )
 
 
-@pytest.mark.parametrize("form", ["workbook", "csv"])
-# Each example reads its table twice, a workbook in a process of its own.
-@settings(deadline=None, max_examples=25)
+# Rows of a workbook are stored like those of a CSV. A workbook is read in a process of its own, so there are few of them.
+@settings(deadline=None, max_examples=30)
 @given(
-    students=st.lists(st.sampled_from(IDS), min_size=1, max_size=12), chosen=st.sampled_from(IDS)
+    form=st.sampled_from(["workbook", "csv", "csv", "csv", "csv"]),
+    students=st.lists(st.sampled_from(IDS), min_size=1, max_size=12),
+    chosen=st.sampled_from(IDS),
 )
+@example(form="workbook", students=[IDS[0], IDS[1], IDS[0], IDS[2]], chosen=IDS[0])
 def test_the_rows_of_a_converted_table_are_erased_and_its_file_is_gone(
     tmp_path_factory: pytest.TempPathFactory, form: Format, students: list[str], chosen: str
 ) -> None:
@@ -593,28 +595,31 @@ def test_the_index_denies_nobody_whom_a_reading_of_everything_finds(
 
     Out: the pieces of undecodable rows in PersonIndexBuilder, those of names, or the ids of one field.
     """
+    folder = tmp_path_factory.mktemp("blobs")
+    ground = Ground(Blobs(str(folder / "indexed")))
+    forms = sorted({form for form, _ in rows})
+    for form in forms:
+        text = b"\n".join(raw.replace(b"\n", b" ") for each, raw in rows if each == form) + b"\n"
+        # A file without any line that can be read is refused.
+        whole = HEADER.encode() + text if form == "csv" else text + b"{}\n"
+        job = ground.split(whole, form, "", form, encoding="utf-8")
+        for message in window(ground.blobs, job, count_batches(ground.blobs, job, PREFIXES)):
+            rejects = read_batch(ground.blobs, message).graph.rejects
+            store_rejects(ground.blobs, form, message.batch, rejects)
+    # Splitting the files takes most of the time, so the store is copied.
+    shutil.copytree(folder / "indexed", folder / "copy")
+    copy = Ground(Blobs(str(folder / "copy")))
+    for form in forms:
+        # An index of another form would be written again by the code under test.
+        any_word = persons._HEAD.pack(persons._FORM, 0, True)
+        assert persons.is_current(any_word)
+        copy.put(f"jobs/{form}/persons", any_word)
+
     found = []
-    for has_index in (True, False):
-        ground = Ground(Blobs(str(tmp_path_factory.mktemp("blobs"))))
-        for form in sorted({form for form, _ in rows}):
-            text = (
-                b"\n".join(raw.replace(b"\n", b" ") for each, raw in rows if each == form) + b"\n"
-            )
-            # A file without any line that can be read is refused.
-            whole = HEADER.encode() + text if form == "csv" else text + b"{}\n"
-            job = ground.split(whole, form, "", form, encoding="utf-8")
-            for message in window(ground.blobs, job, count_batches(ground.blobs, job, PREFIXES)):
-                store_rejects(
-                    ground.blobs,
-                    form,
-                    message.batch,
-                    read_batch(ground.blobs, message).graph.rejects,
-                )
-            if not has_index:
-                ground.put(f"jobs/{form}/persons", struct.pack(">8sQ?", b"persons2", 0, True))
-        who = Person(frozenset({student}), names=frozenset({name}) - {""})
-        erased = erase_from_blobs(ground.blobs, who, lambda _: False, lambda: None, PREFIXES)
-        content = {key: data for key, data in ground.all().items() if not key.endswith("/persons")}
+    who = Person(frozenset({student}), names=frozenset({name}) - {""})
+    for each in (ground, copy):
+        erased = erase_from_blobs(each.blobs, who, lambda _: False, lambda: None, PREFIXES)
+        content = {key: data for key, data in each.all().items() if not key.endswith("/persons")}
         found.append((erased.counts, erased.left, content))
     assert found[0] == found[1]
 

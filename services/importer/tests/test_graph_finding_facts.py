@@ -65,21 +65,31 @@ def test_a_point_named_twice_is_one() -> None:
 
 
 def test_what_requires_itself_is_dropped_and_the_strongest_claim_stays() -> None:
-    def claim(point: str, requires: str, confidence: float) -> Prerequisite:
-        return Prerequisite(point=point, requires=requires, confidence=confidence)
+    """Out: the quote in `_rank_of_claim`."""
+
+    def claim(point: str, requires: str, confidence: float, quote: str | None) -> Prerequisite:
+        return Prerequisite(point=point, requires=requires, confidence=confidence, quote=quote)
 
     facts = finding_facts.facts_of(
         ContentFinding(
             prerequisites=(
-                claim("Alpha", "alpha", 1),
-                claim("Alpha", "Beta", 0.25),
-                claim("alpha", "beta", 0.5),
+                claim("Alpha", "alpha", 1, "so"),
+                claim("Alpha", "Beta", 0.25, "so"),
+                claim("alpha", "beta", 0.5, "and so"),
+                claim("alpha", "Beta", 0.75, None),
+                claim("Beta", "gamma", 0.75, None),
+                claim("Beta", "Gamma", 0.25, ""),
             ),
             confidence=1,
         )
     )
-    assert facts.prerequisites == {("alpha", "beta"): 0.5}
+    assert facts.prerequisites == {
+        ("alpha", "beta"): (0.5, "and so"),
+        ("beta", "gamma"): (0.75, None),
+    }
     assert facts.links_of("DESCRIBES")["alpha"]["requires"] == ["beta"]
+    assert facts.links_of("DESCRIBES")["alpha"]["requires_quotes"] == ["and so"]
+    assert facts.links_of("DESCRIBES")["beta"]["requires_quotes"] == [""]
     assert facts.links_of("DESCRIBES")["beta"]["importance"] is None
 
 
@@ -231,22 +241,23 @@ def test_a_point_that_was_rejected_takes_the_claims_about_it_along_and_no_other(
         ),
         prerequisites=(
             Prerequisite(point="a", requires="b", confidence=0.5),
-            Prerequisite(point="a", requires="c", confidence=0.25),
+            Prerequisite(point="a", requires="c", confidence=0.25, quote="so"),
             Prerequisite(point="b", requires="c", confidence=0.75),
         ),
         confidence=1,
     )
     facts = reviewed(text, "CourseContent", {"knowledge_point": ["d"]}, knowledge_point=["b"])
     links = facts.links_of("DESCRIBES")
-    assert facts.prerequisites == {("a", "c"): 0.25}
-    assert {end: (link["requires"], link["requires_confidence"]) for end, link in links.items()} == {
-        "a": (["c"], [0.25]), "c": (None, None), "d": (None, None),
+    assert facts.prerequisites == {("a", "c"): (0.25, "so")}
+    claims = ("requires", "requires_confidence", "requires_quotes")
+    assert {end: tuple(link[each] for each in claims) for end, link in links.items()} == {
+        "a": (["c"], [0.25], ["so"]), "c": (None, None, None), "d": (None, None, None),
     }  # fmt: skip
     assert {end: (link["importance"], link["description"]) for end, link in links.items()} == {
         "a": ("core", "a"), "c": ("core", "c"), "d": ("supplementary", None),
     }  # fmt: skip
     none_left = reviewed(text, "CourseContent", knowledge_point=["c"])
-    assert none_left.prerequisites == {("a", "b"): 0.5}
+    assert none_left.prerequisites == {("a", "b"): (0.5, None)}
     assert none_left.links_of("DESCRIBES")["b"]["requires"] is None
 
 

@@ -14,7 +14,13 @@ from edugraph_common.contracts.findings import ContentFinding, Prerequisite
 from edugraph_common.contracts.graph_schema import SCHEMA_VERSION
 from edugraph_common.contracts.records import parse_record
 from edugraph_importer.graph import prerequisites
-from edugraph_importer.graph.finding_facts import NO_FACTS, FindingFacts, FindingUpdate, facts_of
+from edugraph_importer.graph.finding_facts import (
+    NO_FACTS,
+    Claim,
+    FindingFacts,
+    FindingUpdate,
+    facts_of,
+)
 from edugraph_importer.graph.migrations import OutdatedGraph
 from edugraph_importer.graph.prerequisites import (
     NO_VERDICTS,
@@ -211,7 +217,7 @@ class Graph:
             claim_changes=[{"id": note} for note in notes],
             prerequisites=[{"claims": stored[::2]}, {"claims": stored[1::2]}],
             all_claims=[
-                {"id": a, "requires": [b], "confidence": [c], "text": None}
+                {"id": a, "requires": [b], "confidence": [c], "quotes": None, "text": None}
                 for (a, b), c in claims.items()
             ],
             judged_needs=[],
@@ -353,7 +359,7 @@ def update(new: ContentFinding, old: ContentFinding | None = None) -> FindingUpd
     return FindingUpdate(record, facts_of(old) if old else NO_FACTS, facts_of(new), None)
 
 
-CLAIMING = FindingFacts(prerequisites={("p", "q"): 1.0})
+CLAIMING = FindingFacts(prerequisites={("p", "q"): Claim(1.0)})
 
 
 @pytest.mark.parametrize(

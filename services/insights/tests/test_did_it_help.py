@@ -302,6 +302,23 @@ def test_without_contacts_there_is_no_row() -> None:
     assert course.asked().rows == ()
 
 
+def test_comparable_students_who_all_had_a_contact_a_day_later_give_no_difference() -> None:
+    """Their attempts came after contacts, like those of the others. Out: the None of `difference_of_comparable`."""
+    course = Course()
+    contact = BEGINS + timedelta(days=24)
+    for number in range(24):
+        student = f"s{number:02}"
+        for week in range(4):
+            course.attempt(student, BEGINS + timedelta(days=7 * week, minutes=number), 0.5)
+            after = contact + timedelta(days=3 + 7 * week, minutes=number)
+            course.attempt(student, after, (number + week) % 3 / 2)
+        is_later = number >= 12
+        course.messages.append((student, contact + timedelta(days=int(is_later))))
+    row = course.row()
+    assert (row.state, row.students, row.comparable_students) == ("all had contact", 12, 12)
+    assert (row.difference, row.low, row.high, row.right_after) == (None, None, None, None)
+
+
 def test_shares_that_do_not_vary_explain_nothing() -> None:
     observations = []
     for number in range(20):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edugraph_common.runtime.shared_state.callers import ANYBODY
 from edugraph_insights.access import roster, rule_for, students_of_course
-from edugraph_insights.facts import MOST_TERMS, Facts
+from edugraph_insights.facts import MOST_TERMS, Claim, Facts
 from edugraph_insights.questions.question import Parameters
 
 from .said_graph import SaidGraph, students
@@ -107,3 +107,20 @@ def test_terms_of_cells_do_not_overlap(intervals: list[tuple[int, int]]) -> None
     for name in days_of.keys() - {term.id for term in shown}:
         shorter = [each for each in kept if len(each) <= len(days_of[name])]
         assert any(each & days_of[name] for each in shorter)
+
+
+def test_nobody_is_sure_of_what_no_words_of_a_text_say() -> None:
+    """Out: in `claims`, the cap, or `is_text`."""
+    head = {"point": "a", "requires": ["b", "c"]}
+    rows = [
+        {**head, "title": "T1", "confidence": [0.5, 0.9], "quotes": ["so", ""], "is_text": True},
+        # An earlier release stored no quotes.
+        {**head, "title": "T2", "confidence": [0.2, 0.9], "quotes": None, "is_text": True},
+        {**head, "title": "p", "requires": ["c"], "confidence": [1.0], "quotes": None}
+        | {"is_text": False},
+    ]
+    graph: Any = SaidGraph(claims_of_points=rows)
+    assert Facts(graph, (), None, datetime(2026, 6, 1, tzinfo=UTC)).claims("a") == {
+        ("a", "b"): [Claim("T1", 0.5, "so"), Claim("T2", 0.2)],
+        ("a", "c"): [Claim("T1", 0.3), Claim("T2", 0.3), Claim("p", 1.0)],
+    }

@@ -39,6 +39,7 @@ FIELDS = (
     "finding",
     "question",
     "quote",
+    "quotes",
     "response",
     "subject",
     "text",

@@ -19,8 +19,9 @@ from joserfc.jwk import ECKey
 from made_issuer import SessionRedis
 
 from edugraph_common.contracts.errors import Retryable
-from edugraph_common.runtime.shared_state.oidc import LEEWAY_SECONDS, Issuer
+from edugraph_common.runtime.shared_state.oidc import Issuer
 from edugraph_common.runtime.shared_state.sessions import COOKIE, Sessions
+from edugraph_common.runtime.shared_state.signing_keys import LEEWAY_SECONDS
 from edugraph_insights.app import make_application
 from edugraph_insights.insights import open_insights
 from edugraph_insights.login import Login

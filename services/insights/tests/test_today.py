@@ -6,7 +6,7 @@ from math import exp
 from random import Random
 from typing import Any
 
-from edugraph_insights.facts import Facts
+from edugraph_insights.facts import WAITING_NEEDS, Facts
 from edugraph_insights.questions.today import QUESTION, ForToday
 from edugraph_insights.settings import HelpThresholds
 
@@ -37,6 +37,7 @@ class SyntheticClass:
     contacts: list[dict[str, Any]] = field(default_factory=list)
     taken: list[dict[str, Any]] = field(default_factory=list)
     needs: list[dict[str, Any]] = field(default_factory=list)
+    proposed: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.students = [f"s{number:02}" for number in range(self.random.randint(20, 32))]
@@ -111,6 +112,9 @@ class SyntheticClass:
         return list(rows.values())
 
     def actions(self) -> list[Any]:
+        return sorted((each.row for each in self.found().rows), key=QUESTION.order)
+
+    def found(self) -> Any:
         graph: Any = SaidGraph(
             attempts=self.attempts,
             mistakes=self.mistakes,
@@ -121,6 +125,8 @@ class SyntheticClass:
                 for item in items
             ],
             prerequisites=lambda points: [row for row in self.needs if row["point"] in points],
+            proposed_prerequisites=self.proposed,
+            points_taught=[{"point": each, "name": each} for each in self.points],
             mistake_types=[],
             terms=[],
             names=[],
@@ -133,8 +139,7 @@ class SyntheticClass:
         )
         facts = Facts(graph, tuple(self.students), None, NOW)
         asked = ForToday(course="C").completed(HelpThresholds())
-        found = QUESTION.find(facts, asked)
-        return sorted((each.row for each in found.rows), key=QUESTION.order)
+        return QUESTION.find(facts, asked)
 
 
 def is_named(action: Any, planted: set[str]) -> bool:
@@ -286,3 +291,11 @@ def test_a_student_who_was_spoken_with_or_is_put_off_does_not_wait() -> None:
 def waiting(made: SyntheticClass) -> tuple[str, ...]:
     [action] = [each for each in made.actions() if each.kind == "answer"]
     return tuple(sorted(action.students))
+
+
+def test_prerequisites_that_wait_for_a_review_are_counted() -> None:
+    """Out: `waiting_in` in `find`."""
+    made = SyntheticClass(Random(1))
+    assert made.found().left_out[WAITING_NEEDS] == 0
+    made.proposed.append({"point": "p1", "needs": "p0", "name": "p0", "confidence": 0.3})
+    assert made.found().left_out[WAITING_NEEDS] == 1

@@ -20,6 +20,8 @@ from edugraph_common.runtime.shared_state.object_store import Blobs
 
 # Steps of confidence say nothing to people.
 STEPS = {"same_question_steps", "new_question_steps", "type_steps"}
+# The figures of `held_out` that are printed. A fit of an earlier version lacks some of them.
+FIGURES = ("hit@1_same_question", "hit@1_new_question", "kinds_right", "most_frequent_kind")
 
 app = typer.Typer(no_args_is_help=True, help="The offline analyser, and its fits to courses.")
 
@@ -127,14 +129,20 @@ def _print(headers: list[FitHeader]) -> None:
     """Print one row for each fit, with its shares right at mistakes that it had not seen."""
     rows = []
     for header in headers:
-        shares = [f"{share:.2f}" for share in header.held_out.values()]
-        rows.append((header.course_id, header.version, header.items, *shares))
+        shares = []
+        for figure in FIGURES:
+            share = header.held_out.get(figure)
+            shares.append("–" if share is None else f"{share:.2f}")
+        names_kinds = "yes" if header.type_steps else "no"
+        rows.append((header.course_id, header.version, header.items, *shares, names_kinds))
     columns = (
         "course",
         "version",
         "mistakes",
         "first point right, same question",
         "first point right, new question",
-        "kinds recognised",
+        "kind right",
+        "share of the most frequent kind",
+        "names kinds",
     )
     print_rows(columns, rows)

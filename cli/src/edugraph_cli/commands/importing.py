@@ -36,9 +36,9 @@ from edugraph_common.contracts.api import Accepted, CallerAnswer
 from edugraph_common.contracts.findings import Subject
 from edugraph_common.contracts.messages import INLINE_RECORDS, ChangeTime, Format
 from edugraph_common.contracts.outcomes import JobReport
+from edugraph_common.contracts.platform_addresses import platform_key
 from edugraph_common.sources import Platforms
 from edugraph_common.sources.ndjson import MalformedFile, UnusableKind
-from edugraph_common.sources.platforms import platform_key
 
 _LONGEST_NAME = 200  # characters of the name of a file in lists
 _PREFIXES = TypeAdapter(dict[str, str])

@@ -1,4 +1,4 @@
-"""`edugraph pull folder|canvas|oneroster`: one round of a connector, for cron or a CronJob."""
+"""`edugraph pull folder|canvas|oneroster|lti`: one round of a connector, for cron or a CronJob."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from edugraph_cli.commands.importing import platforms_of
 from edugraph_cli.display import (
     FAILED,
     INVALID,
@@ -18,13 +19,20 @@ from edugraph_cli.display import (
     show_json,
     stop,
 )
-from edugraph_cli.options import Json
+from edugraph_cli.options import Json, Prefixes
 from edugraph_cli.pulling.canvas import Canvas, StudentKey
 from edugraph_cli.pulling.folders import Folder
+from edugraph_cli.pulling.lti import MEDIA_TYPE, LtiMembers, token_of_tool
 from edugraph_cli.pulling.oneroster import OneRoster, token_of_client
-from edugraph_cli.pulling.rest import RestApi, secret_from_environment
+from edugraph_cli.pulling.rest import (
+    RestApi,
+    secret_from_environment,
+    text_from_environment,
+)
 from edugraph_cli.pulling.rounds import CannotRead, Part, Round, pull
 from edugraph_client import Client
+from edugraph_common.runtime.service.lti_key import LtiKey
+from edugraph_common.runtime.service.settings import PersonClaim
 from edugraph_common.sources import Platforms
 from edugraph_common.sources.oneroster import PersonKey, RosterSettings
 
@@ -147,6 +155,52 @@ def pull_oneroster(  # noqa: PLR0917 - they are options of a command
     _finish(done, as_json=as_json)
 
 
+@app.command("lti")
+def pull_lti(  # noqa: PLR0917 - they are options of a command
+    name: SourceArgument,
+    members: Annotated[
+        list[str],
+        typer.Option(
+            help="the address of a course's list of members (context_memberships_url); it may be given again"
+        ),
+    ],
+    platform: Annotated[
+        str, typer.Option(help="the address of the platform, as EDUGRAPH_LTI_PLATFORMS has it")
+    ],
+    client_id: Annotated[str, typer.Option(help="the client of the tool at the platform")],
+    token_url: Annotated[str, typer.Option(help="where the platform gives tokens to tools")],
+    person_claim: Annotated[
+        PersonClaim, typer.Option(help="what is the id of a person, as EDUGRAPH_LTI_PLATFORMS says")
+    ] = "sub",
+    prefixes: Prefixes = "{}",
+    as_json: Json = False,
+) -> None:
+    """Import who came into a course or left it since the last round, by the service for names and roles of LTI 1.3.
+
+    EDUGRAPH_LTI_KEY is the tool's private key as PEM, or EDUGRAPH_LTI_KEY_FILE the file with it; the platform knows
+    its public half from /ui/lti/keys. The source is of the kind roster. Exits with 1 if a course could not be read.
+    """
+    now = datetime.now(UTC)
+    platforms = platforms_of(prefixes, None)
+    try:
+        key = LtiKey(text_from_environment("EDUGRAPH_LTI_KEY"))
+    except ValueError as problem:
+        stop(f"EDUGRAPH_LTI_KEY {problem}, or EDUGRAPH_LTI_KEY_FILE name a file with it.", INVALID)
+    except CannotRead as problem:
+        stop(str(problem), INVALID)
+    try:
+        token = token_of_tool(token_url, client_id, key, now)
+    except CannotRead as problem:
+        stop(str(problem), INVALID)
+
+    def api(address: str) -> RestApi:
+        return RestApi(address, token, accept=MEDIA_TYPE)
+
+    lists = LtiMembers(api, members, key, platforms, platform, person_claim, now=now)
+    done = _pull_from(name, lists.parts)
+    _finish(done, as_json=as_json, left_out=lists.left_out)
+
+
 def _pull_from(name: str, parts: Callable[[Mapping[str, str]], Iterable[Part]]) -> Round:
     """Make a round of a connector that asks for what the cursor does not have. Raises CannotRead."""
     with plain_errors(), Client.from_environment() as client:
@@ -165,7 +219,7 @@ def _finish(done: Round, *, as_json: bool, left_out: Mapping[str, int] | None = 
         else:
             say("There was nothing new.")
         if left_out:
-            print_table("Submissions that were left out", left_out)
+            print_table("Left out", left_out)
         for problem in done.problems:
             err.print(problem, style="bold red", markup=False, highlight=False, soft_wrap=True)
     if done.problems:

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Literal, NoReturn
+from typing import Literal
 
 from edugraph_cli.pulling.rest import RestApi, Row, rows_with
-from edugraph_cli.pulling.rounds import CannotRead, Part, file_of, short_hash
+from edugraph_cli.pulling.rounds import CannotRead, Part, file_of, short_hash, unread
 
 StudentKey = Literal["sis_user_id", "login_id", "id"]
 _PER_PAGE = "100"
@@ -46,7 +46,7 @@ class Canvas:
                     yield self._part(f"{name}, assignments", lines)
                 yield from self._submissions(course_id, assignments, places)
             except CannotRead as problem:
-                yield Part(short_hash(name), "unread", name, partial(_raise, problem))
+                yield unread(name, problem)
 
     def _courses(self) -> list[str]:
         found = []
@@ -197,7 +197,3 @@ def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise CannotRead("Canvas sends points that are not a number; its API has changed.")
     return float(value)
-
-
-def _raise(problem: CannotRead) -> NoReturn:
-    raise problem

@@ -12,10 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import httpx
 from pydantic import SecretStr
 
-from edugraph_cli.pulling.rest import TIMEOUT_SECONDS, RestApi, Row, rows_with
+from edugraph_cli.pulling.rest import RestApi, Row, access_token, rows_with
 from edugraph_cli.pulling.rounds import CannotRead, Part, file_of, short_hash
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_common.sources.oneroster import RosterSettings, read_roster
@@ -118,15 +117,4 @@ def token_of_client(
     """Return an access token for the credentials of a client (OAuth 2). Raises CannotRead."""
     credentials = (client_id.get_secret_value(), client_secret.get_secret_value())
     form = {"grant_type": "client_credentials", "scope": scope}
-    try:
-        with httpx.Client(timeout=TIMEOUT_SECONDS) as http:
-            answer = http.post(token_url, data=form, auth=credentials)
-    except httpx.HTTPError as error:
-        raise CannotRead(f"{token_url} does not answer ({type(error).__name__}).") from None
-    try:
-        token = answer.json()["access_token"]
-    except (ValueError, KeyError, TypeError):
-        token = None
-    if not answer.is_success or not isinstance(token, str):
-        raise CannotRead(f"{token_url} gives no token: it answers {answer.status_code}.")
-    return SecretStr(token)
+    return access_token(token_url, form, credentials)

@@ -25,14 +25,17 @@ Row = dict[str, Any]
 
 
 class RestApi:
-    """The API of a platform at an address. Each request carries the token; it is sent to this address only."""
+    """The API of a platform at an address. Each request carries the token; it is sent to this address only.
 
-    def __init__(self, address: str, token: SecretStr) -> None:
+    `accept` is the media type of the answers.
+    """
+
+    def __init__(self, address: str, token: SecretStr, *, accept: str = "application/json") -> None:
         self._address = address.rstrip("/")
         self._http = httpx.Client(
             headers={
                 "Authorization": f"Bearer {token.get_secret_value()}",
-                "Accept": "application/json",
+                "Accept": accept,
             },
             timeout=TIMEOUT_SECONDS,
         )
@@ -65,7 +68,8 @@ class RestApi:
         reason = ""
         for number in range(MOST_TRIES):
             try:
-                answer = self._http.get(url, params=parameters)
+                # Empty parameters would replace those that the address itself has.
+                answer = self._http.get(url, params=parameters or None)
             except httpx.HTTPError as error:
                 reason = f"it does not answer ({type(error).__name__})"
                 self._pause(number, None)
@@ -130,11 +134,39 @@ def rows_with(page: Any, fields: Sequence[str], what: str) -> list[Row]:
     return page
 
 
+def access_token(
+    token_url: str, form: Mapping[str, str], credentials: tuple[str, str] | None = None
+) -> SecretStr:
+    """Ask for an access token (OAuth 2), and return it. Raises CannotRead."""
+    try:
+        with httpx.Client(timeout=TIMEOUT_SECONDS, auth=credentials) as http:
+            answer = http.post(token_url, data=dict(form))
+    except httpx.HTTPError as error:
+        raise CannotRead(f"{token_url} does not answer ({type(error).__name__}).") from None
+    try:
+        token = answer.json()["access_token"]
+    except (ValueError, KeyError, TypeError):
+        token = None
+    if not answer.is_success or not isinstance(token, str):
+        raise CannotRead(f"{token_url} gives no token: it answers {answer.status_code}.")
+    return SecretStr(token)
+
+
 def secret_from_environment(name: str) -> SecretStr:
-    """Return the secret in a variable, or in the file that the variable with _FILE at its end names.
+    """Return the token in a variable, or in the file that the variable with _FILE at its end names.
 
     Raises CannotRead.
     """
+    value = text_from_environment(name)
+    if not value or not value.isascii() or not value.isprintable():
+        raise CannotRead(
+            f"Set {name} to the token of the platform, or {name}_FILE to a file with it."
+        )
+    return SecretStr(value)
+
+
+def text_from_environment(name: str) -> str:
+    """Return the text in a variable or in the file that is named for it, or an empty one. Raises CannotRead."""
     value = os.environ.get(name, "")
     file = os.environ.get(f"{name}_FILE", "")
     if not value and file:
@@ -142,8 +174,4 @@ def secret_from_environment(name: str) -> SecretStr:
             value = Path(file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
             raise CannotRead(f"The file that {name}_FILE names cannot be read.") from None
-    if not value or not value.isascii() or not value.isprintable():
-        raise CannotRead(
-            f"Set {name} to the token of the platform, or {name}_FILE to a file with it."
-        )
-    return SecretStr(value)
+    return value

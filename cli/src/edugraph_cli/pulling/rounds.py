@@ -1,14 +1,15 @@
 """One round of a connector: submit each part of a source that is new, and remember how far it came."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NoReturn
 
 from edugraph_client import Client, FileSource, Refused
-from edugraph_common.contracts.data_sources import DataSource, SourceCursor
+from edugraph_common.contracts.data_sources import MOST_PLACES, DataSource, SourceCursor
 from edugraph_common.contracts.messages import Format
 from edugraph_common.sources.detection import HEAD_BYTES, chosen_format, detect_file
 from edugraph_common.sources.ndjson import MalformedFile
@@ -30,7 +31,8 @@ class Part:
     """A part of a source, such as an object of a folder or the submissions of a course.
 
     `place` and `version` are what the cursor has of the part once it was accepted. `open` yields the file to import.
-    It raises CannotRead. The format is detected if it is not given.
+    It raises CannotRead. The format is detected if it is not given. `inner` are the places within the part, such as
+    the members of a course: they begin with `place` and a colon, and replace those that the cursor had.
     """
 
     place: str
@@ -38,6 +40,21 @@ class Part:
     name: str
     open: Callable[[], AbstractContextManager[Path]]
     file_format: Format | None = None
+    inner: Mapping[str, str] = field(default_factory=dict)
+
+
+def unread(name: str, problem: CannotRead) -> Part:
+    """Return a part that could not be read. The round notes the problem and goes on."""
+
+    def open_unread() -> NoReturn:
+        raise problem
+
+    return Part(short_hash(name), "unread", name, open_unread)
+
+
+def places_within(places: Mapping[str, str], place: str) -> dict[str, str]:
+    """Return those places of a cursor that stand within this one."""
+    return {each: version for each, version in places.items() if each.startswith(f"{place}:")}
 
 
 @dataclass
@@ -69,6 +86,16 @@ def pull(
     for part in parts:
         if places.get(part.place) == part.version:
             continue
+        # The gateway would refuse the cursor after the import was accepted. Each round would import the part again.
+        replaced = places_within(places, part.place)
+        is_new = part.place not in places
+        number_of_places = len(places) - len(replaced) + len(part.inner) + int(is_new)
+        if number_of_places > MOST_PLACES:
+            done.problems.append(
+                f"{part.name}: its source would have more than {MOST_PLACES:,} places;"
+                " divide it, with a source for each part."
+            )
+            continue
         try:
             _submit(client, source, part, done, analyze=analyze)
         except (CannotRead, MalformedFile) as problem:
@@ -79,6 +106,9 @@ def pull(
                 raise
             done.problems.append(f"{part.name}: {refused.detail}")
             continue
+        for place in replaced:
+            del places[place]
+        places.update(part.inner)
         places[part.place] = part.version
         unsaved += 1
         if unsaved == SAVED_AFTER_PARTS:

@@ -29,6 +29,10 @@ from dev.kubernetes.programs import Options, missing
 from tools.common import ServerError
 
 NOT_RUN = 3  # the exit code, as of other things here that need what a machine lacks
+ALL_POINTS = "6,7,8,9,migration"
+# All points take as long as all other steps of CI. Each commit takes one of these parts, by its number: a version of Helm,
+# and the points beside installation, test, import, upgrade, rollback and uninstallation.
+PARTS = [("3", ""), ("4", "8"), ("4", "9"), ("4", "6"), ("4", "7"), ("4", "migration")]
 
 
 def namespace(release: Release) -> None:
@@ -203,10 +207,10 @@ def one_helm(helm: str, kubeconfig: str, report: Report, options: argparse.Names
         if options.all and helm == "4":
             look_closer(release, report, logs, options)
             release.kubectl("delete", "pod", "stranger", "--ignore-not-found", "--grace-period=1")
-        elif "7" in options.points and options.all:
+        elif options.all and "7" in options.points:
             # How an upgrade changes the number of pods depends on Helm's version: only version 4 applies on the server.
             by_cpu(release, report)
-        if options.all and options.own and helm == "4":
+        if "migration" in options.points and options.all and options.own and helm == "4":
             # `lifecycle` rolls a broken upgrade back with each version of Helm, and the migration itself is the work of
             # the importer. Afterwards the graph has a version that the importer of this release does not know.
             migration(release, report)
@@ -243,11 +247,19 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--helm", default="3,4", help="one of them, to look at something again")
     parser.add_argument(
         "--points",
-        default="6,7,8,9",
+        default=ALL_POINTS,
         help="which of them --all looks at; keda: the part of 7 with KEDA",
+    )
+    parser.add_argument(
+        "--part-of-commit",
+        type=int,
+        help="look at one part of all points, the next one for the next number of a commit",
     )
     parser.add_argument("--records", type=int, default=30_000)
     options = parser.parse_args()
+    if options.part_of_commit is not None:
+        options.helm, options.points = PARTS[options.part_of_commit % len(PARTS)]
+        options.all = bool(options.points)
     options.own = not os.environ.get("KUBECONFIG")
     return options
 

@@ -29,6 +29,18 @@ class Question(AnswerModel):
     links: dict[str, str]
 
 
+class Choice(AnswerModel):
+    id: str
+    name: str
+
+
+class Choices(AnswerModel):
+    """The courses that this caller may ask about, at most 2,000. `sees` is the kind of rows, such as `cells`."""
+
+    sees: str
+    courses: tuple[Choice, ...]
+
+
 class Answer(AnswerModel):
     """An answer. `computed_by` says how the numbers are computed.
 

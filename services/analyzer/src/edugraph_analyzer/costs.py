@@ -12,6 +12,7 @@ Redis keeps the spending of a job in the hash `edugraph:cost:JOB`, which the gat
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -26,7 +27,7 @@ from edugraph_common.contracts.findings import Kind
 
 TOKENS_PER_PRICE = 1_000_000
 # Each character from the CJK radicals on takes about one token.
-_WIDE_FROM = 0x2E80
+_WIDE = re.compile("[\u2e80-\U0010ffff]+")
 _KEPT_SECONDS = 90 * 86_400
 _FIELD_PARTS = 3
 # A smaller share of a cost is a rounding error.
@@ -67,7 +68,7 @@ def estimated_tokens(text: str) -> int:
     """
     wide = 0
     if not text.isascii():
-        wide = sum(1 for char in text if ord(char) >= _WIDE_FROM)
+        wide = sum(map(len, _WIDE.findall(text)))
     narrow = len(text) - wide
     return wide + math.ceil(narrow * 2 / 7)
 

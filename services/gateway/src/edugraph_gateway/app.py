@@ -34,6 +34,7 @@ from edugraph_gateway.api.routes import (
     live_records,
     previews,
     reviews,
+    signed,
     source_trials,
     sources,
     students,
@@ -75,7 +76,7 @@ def make_application(gateway: Gateway) -> FastAPI:
         yield
         for each in working:
             each.cancel()
-        gateway.publisher.close()
+        await gateway.publisher.close()
         tracing.turn_off()
 
     application = FastAPI(
@@ -89,7 +90,18 @@ def make_application(gateway: Gateway) -> FastAPI:
     )
     application.state.gateway = gateway
     of_work, of_graph = (
-        (imports, live_records, xapi, caliper, previews, analyses, jobs, tasks, dead_letters),
+        (
+            imports,
+            live_records,
+            xapi,
+            caliper,
+            signed,
+            previews,
+            analyses,
+            jobs,
+            tasks,
+            dead_letters,
+        ),
         (graph, documents, students, reviews, actions),
     )
     for module in (*of_work, *of_graph, sources, source_trials, health, diagnosis, audit):

@@ -36,11 +36,11 @@ from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.runtime.shared_state.oidc import Issuer
 from edugraph_common.runtime.shared_state.rate_limiter import RateLimiter
 from edugraph_common.runtime.shared_state.recent_statements import RecentStatements
-from edugraph_common.runtime.shared_state.sessions import Sessions
 from edugraph_common.runtime.shared_state.source_registry import SourceRegistry
 from edugraph_common.runtime.shared_state.task_owners import TaskOwners
 from edugraph_common.sources import Platforms
 from edugraph_gateway.auth.admission import Admission
+from edugraph_gateway.auth.known_sessions import known_sessions
 from edugraph_gateway.event_streams import EventStreams
 from edugraph_gateway.operations.analysis_backlog import AnalysisBacklog
 from edugraph_gateway.operations.broker_figures import BrokerFigures, broker_figures, consumers_of
@@ -60,6 +60,7 @@ from edugraph_gateway.submission.idempotency import IdempotencyStore
 from edugraph_gateway.submission.intake import Intake
 from edugraph_gateway.submission.live_records import LiveGatherer
 from edugraph_gateway.submission.publisher import Publisher, open_publisher
+from edugraph_gateway.submission.record_receiver import RecordReceiver
 from edugraph_gateway.submission.request_body import BodyLimits
 from edugraph_gateway.submission.statements import StatementReceiver
 from edugraph_gateway.submission.submit import JobSubmitter
@@ -68,6 +69,8 @@ from edugraph_gateway.submission.uploads import UploadSlots
 REDIS_TIMEOUT_SECONDS = 1.5  # it is tried twice; a POST must be answered within 5 s
 WRITE_THREADS = 8  # for short writes to Redis and looks at files outside
 HELD_KEPT_SECONDS = 2.0  # which queues are held, between two looks
+# Bodies of senders who have not proven yet who they are. Each has up to 1 MiB of memory.
+UNPROVEN_AT_A_TIME = 64
 PREVIEWS_AT_A_TIME = 2  # each takes a processor for a moment, which submissions need
 
 
@@ -78,9 +81,8 @@ class Gateway:
     settings: GatewaySettings
     admission: Admission
     intake: Intake
-    live: LiveGatherer
+    records: RecordReceiver
     statements: StatementReceiver
-    live_counts: LiveCounts
     jobs: Jobs
     task_owners: TaskOwners
     blobs: Blobs
@@ -179,7 +181,7 @@ def open_gateway(
             ),
             now,
             require_key=settings.auth == "on",
-            sessions=Sessions(client, issuer) if issuer else None,
+            sessions=known_sessions(client, issuer, platforms, settings),
         ),
         intake=Intake(
             backpressure=Backpressure(queue_depth(celery_app), settings.max_queue_depth),
@@ -196,12 +198,12 @@ def open_gateway(
                 idle_timeout_seconds=settings.upload_idle_timeout_seconds,
             ),
             preview_slots=CapacityLimiter(PREVIEWS_AT_A_TIME),
+            unproven_slots=CapacityLimiter(UNPROVEN_AT_A_TIME),
             sources=SourceRegistry(client),
             action_permits=ActionPermits(client),
         ),
-        live=live,
+        records=RecordReceiver(live, live_counts, now, threads),
         statements=statements,
-        live_counts=live_counts,
         jobs=jobs,
         task_owners=task_owners,
         blobs=blobs,

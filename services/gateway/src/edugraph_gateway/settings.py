@@ -1,14 +1,18 @@
 """The settings of a gateway: environment variables that begin with EDUGRAPH_, and nothing else."""
 
+import base64
+import binascii
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.data_sources import NewSourceName
 from edugraph_common.contracts.messages import INLINE_BYTES
 from edugraph_common.runtime.service.loopback_only import refuse_open_network
-from edugraph_common.runtime.service.settings import OidcSettings, Settings
+from edugraph_common.runtime.service.settings import LtiSettings, OidcSettings, Settings
 
 GIBIBYTE = 1 << 30
 _ORIGIN = re.compile(
@@ -16,7 +20,69 @@ _ORIGIN = re.compile(
 )
 
 
-class GatewaySettings(OidcSettings, Settings):
+SECRET_PREFIX = "whsec_"  # noqa: S105 - how a secret begins, and not a secret
+SHORTEST_SECRET = 16  # characters
+SHORTEST_STANDARD_KEY = 24  # bytes, as the specification of Standard Webhooks says
+
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+
+
+class SignedSender(ContractModel):
+    """How the sender of a source signs its requests.
+
+    - `scheme`: `standard` for Standard Webhooks; `hmac` for a header with the HMAC-SHA256 of the body.
+    - `secrets`: one secret, or two while the sender changes it. A signature by either is right.
+    - `header`, `encoding` and `prefix` belong to `hmac`: the name of the header, how the signature is written in it,
+      and the characters before it, such as `sha256=`.
+    """
+
+    scheme: Literal["standard", "hmac"]
+    secrets: Annotated[tuple[SecretStr, ...], Field(min_length=1, max_length=2)]
+    header: HeaderName | None = None
+    encoding: Literal["hex", "base64"] | None = None
+    prefix: Annotated[str, StringConstraints(pattern=r"^[!-~]{0,32}$")] = ""
+
+    @model_validator(mode="after")
+    def is_whole(self) -> Self:
+        """Raise ValueError for a sender whose signatures could not be checked, or could be guessed."""
+        # No sentence repeats a secret.
+        keys = self.signing_keys()
+        is_hmac = self.scheme == "hmac"
+        if is_hmac and (self.header is None or self.encoding is None):
+            raise ValueError("the scheme hmac needs header and encoding")
+        if not is_hmac and (self.header or self.encoding or self.prefix):
+            raise ValueError("header, encoding and prefix belong to the scheme hmac")
+        if len(set(keys)) < len(keys):
+            raise ValueError("the two secrets are the same")
+        return self
+
+    def signing_keys(self) -> list[bytes]:
+        """Return the key of each secret. Raises ValueError for a secret that is too short or has a wrong form."""
+        read = _hmac_key if self.scheme == "hmac" else _standard_key
+        return [read(secret.get_secret_value()) for secret in self.secrets]
+
+
+def _hmac_key(secret: str) -> bytes:
+    if len(secret) < SHORTEST_SECRET:
+        raise ValueError(f"a secret must have at least {SHORTEST_SECRET} characters")
+    return secret.encode()
+
+
+def _standard_key(secret: str) -> bytes:
+    try:
+        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(
+            f"a secret of the scheme standard is base64, after {SECRET_PREFIX}"
+        ) from None
+    if len(key) < SHORTEST_STANDARD_KEY:
+        raise ValueError(
+            f"a secret of the scheme standard has at least {SHORTEST_STANDARD_KEY} bytes"
+        )
+    return key
+
+
+class GatewaySettings(OidcSettings, LtiSettings, Settings):
     host: str = Field(default="127.0.0.1", description="where it listens; 0.0.0.0 in a container")
     port: int = Field(default=8080, ge=1, le=65_535, description="where it listens")
     auth: Literal["on", "off"] = Field(default="on", description="off: everybody may do everything")
@@ -68,6 +134,26 @@ class GatewaySettings(OidcSettings, Settings):
         default=(),
         description="origins, divided by spaces, whose pages may send xAPI statements: https://lms.example.org",
     )
+
+    signed_senders: dict[NewSourceName, SignedSender] = Field(
+        default={},
+        description="a secret, JSON: of each source whose sender signs its requests and sends no key, by its name: "
+        "scheme, secrets, and what docs/api.md lists",
+    )
+
+    @field_validator("signed_senders")
+    @classmethod
+    def each_sender_has_its_own_secrets(
+        cls, value: dict[NewSourceName, SignedSender]
+    ) -> dict[NewSourceName, SignedSender]:
+        """Raise ValueError for a secret of two sources, since a request to one would be right at the other."""
+        source_of: dict[bytes, str] = {}
+        for name, sender in value.items():
+            for key in sender.signing_keys():
+                other = source_of.setdefault(key, name)
+                if other != name:
+                    raise ValueError(f"the sources {other} and {name} have a secret in common")
+        return value
 
     @field_validator("xapi_origins", mode="before")
     @classmethod

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from edugraph_common.contracts.errors import ServerAway
 from edugraph_common.contracts.personal_data import patterns_of
+from edugraph_common.contracts.platform_addresses import platform_key
 from edugraph_common.runtime.messaging.celery_app import App, make_app
 from edugraph_common.runtime.messaging.dead_letter_store import open_dead_letters
 from edugraph_common.runtime.messaging.dead_letters import read_dead_letters, rewrite_dead_letters
@@ -29,7 +30,6 @@ from edugraph_common.runtime.shared_state.live_waiting import LiveWaiting
 from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.runtime.shared_state.redis_texts import RedisTexts
 from edugraph_common.runtime.shared_state.server_checks import ask_blobs, ask_redis
-from edugraph_common.sources.platforms import platform_key
 from edugraph_importer import telemetry
 from edugraph_importer.erasure import Erasure
 from edugraph_importer.graph import Graph, GraphSettings, RecordRetention

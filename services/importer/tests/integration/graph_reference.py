@@ -598,18 +598,32 @@ def required(records: Iterable[Record]) -> dict[tuple[str, str], float]:
     }
 
 
-def claimed(findings: Iterable[Finding]) -> dict[tuple[str, str], float]:
+def claimed(findings: Iterable[Finding], *, in_words: bool = False) -> dict[tuple[str, str], float]:
+    """Return claim -> confidence. Without a quote that is at most 0.3; with `in_words` only quoted claims count."""
     strongest: dict[tuple[str, str], float] = {}
     for finding in findings:
+        sure: dict[tuple[str, str], float] = {}
+        unsure: dict[tuple[str, str], float] = {}
         for claim in finding.prerequisites if isinstance(finding, ContentFinding) else ():
             pair = (canonical_name(claim.point), canonical_name(claim.requires))
-            if pair[0] != pair[1]:
-                strongest[pair] = max(claim.confidence, strongest.get(pair, 0.0))
+            if pair[0] == pair[1]:
+                continue
+            if claim.quote:
+                sure[pair] = max(claim.confidence, sure.get(pair, 0.0))
+            else:
+                unsure[pair] = min(0.3, max(claim.confidence, unsure.get(pair, 0.0)))
+        of_text = (
+            sure if in_words else {**unsure, **sure}
+        )  # of one text, words count before all else
+        for pair, confidence in of_text.items():
+            strongest[pair] = max(confidence, strongest.get(pair, 0.0))
     return strongest
 
 
 def said_enough(records: Iterable[Record], found: Mapping[str, Finding]) -> set[tuple[str, str]]:
-    """The claims that a school states, or that two texts of different letters say. Points that mean the same count once."""
+    """The claims that a school states, or that words of two texts with different letters say. Points that mean the same
+    count once.
+    """
     records = list(records)
     stated = set(required(records))
     same = classes(records)
@@ -618,8 +632,9 @@ def said_enough(records: Iterable[Record], found: Mapping[str, Finding]) -> set[
     for record in records:
         if not isinstance(record.data, CourseContent):
             continue
-        for pair in claimed([found[record.record_id]] if record.record_id in found else []):
-            pairs.add(pair)
+        of_text = [found[record.record_id]] if record.record_id in found else []
+        pairs |= claimed(of_text).keys()
+        for pair in claimed(of_text, in_words=True):
             letters[meant(pair, same)].add(letters_of(record.data.content))
     enough = {meant(pair, same) for pair in stated}
     enough |= {pair for pair, each in letters.items() if len(each) >= 2}

@@ -60,6 +60,7 @@ def one(room: Any, cypher: str, **parameters: Any) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("graph")
+@pytest.mark.forgets_plans
 def test_prepare_makes_every_constraint_and_may_be_repeated_at_once(room: Any) -> None:
     """Out: _MADE_MEANWHILE in the driver: of two imports that are the first of a graph, one fails."""
     if room.has_locks:
@@ -82,6 +83,7 @@ def test_prepare_makes_every_constraint_and_may_be_repeated_at_once(room: Any) -
             )
 
 
+@pytest.mark.forgets_plans
 def test_prepare_replaces_the_index_of_a_constraint_that_was_cut_off(room: Any) -> None:
     """A Neo4j that is killed while it makes a constraint is left with the index alone. Out: `drop_index` in the driver."""
     if not room.has_locks:

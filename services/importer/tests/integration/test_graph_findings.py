@@ -66,7 +66,9 @@ def types(*names: str) -> ErrorFinding:
 
 def requires(*claims: tuple[str, str, float]) -> ContentFinding:
     return ContentFinding(
-        prerequisites=tuple(Prerequisite(point=a, requires=b, confidence=c) for a, b, c in claims),
+        prerequisites=tuple(
+            Prerequisite(point=a, requires=b, confidence=c, quote="so") for a, b, c in claims
+        ),
         confidence=1,
     )
 

@@ -70,7 +70,7 @@ def test_four_writers_never_deadlock(room: Any, size: int, number: int) -> None:
 
 
 @pytest.mark.parametrize("room", [pytest.param("neo4j", marks=pytest.mark.real)], indirect=True)
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 def test_a_transaction_that_fails_leaves_those_of_other_threads_whole(room: Any) -> None:
     """Out: Connection._transaction, in favour of `execute_write`: some wait for ever, or fail."""
     before = sys.getswitchinterval()

@@ -47,6 +47,7 @@ INSIGHTS_MAY_SCAN = {
 }  # fmt: skip
 
 
+@pytest.mark.forgets_plans
 def test_no_statement_scans_for_each_row(room: Room) -> None:
     """To take the guard out: let `with_index_hint` return the line as it is."""
     if not room.has_locks:
@@ -76,6 +77,7 @@ def test_no_statement_scans_for_each_row(room: Room) -> None:
     assert scanning <= INSIGHTS_MAY_SCAN
 
 
+@pytest.mark.forgets_plans
 def test_every_statement_can_be_planned_before_an_index_is_there(room: Room) -> None:
     """An index is made beside the work that uses it: on a new installation, and for minutes after an upgrade.
 
@@ -383,11 +385,11 @@ def test_claims_edges_and_proposals_at_a_much_used_point_are_written_without_the
     CREATE (a:KnowledgePoint {id: 'a' + n, canonical: 'a' + n}), (z:KnowledgePoint {id: 'z' + n, canonical: 'z' + n})
     CREATE (a)-[:DEPENDS_ON]->(k)-[:DEPENDS_ON]->(z), (a)-[:SET_ASIDE]->(k)-[:SET_ASIDE]->(z)
     CREATE (a)-[:PROPOSED_SAME]->(k)-[:PROPOSED_SAME]->(z)
-    CREATE (t:CourseContent {id: 't' + n})-[:DESCRIBES {requires: ['z' + n], requires_confidence: [1.0]}]->(k)
+    CREATE (t:CourseContent {id: 't' + n})-[:DESCRIBES {requires: ['z' + n], requires_confidence: [1.0], requires_quotes: ['x']}]->(k)
     CREATE (:Definition {id: 'd' + n})-[:REQUIRES]->(k), (:ClaimChange {id: 'n' + n})
     """
     claim = {
-        "p": {"requires": ["z8"], "requires_confidence": [0.5]},
+        "p": {"requires": ["z8"], "requires_confidence": [0.5], "requires_quotes": ["x"]},
         "id": "t7",
         "end": "fractions",
         "point": "fractions",

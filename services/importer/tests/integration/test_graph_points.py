@@ -43,7 +43,9 @@ def text_that_claims(
         knowledge_points=tuple(
             FoundPoint(name=name, importance="supplementary") for name in points
         ),
-        prerequisites=tuple(Prerequisite(point=a, requires=b, confidence=c) for a, b, c in claims),
+        prerequisites=tuple(
+            Prerequisite(point=a, requires=b, confidence=c, quote="so") for a, b, c in claims
+        ),
         confidence=1,
     )
     said: list[RecordFinding] = []

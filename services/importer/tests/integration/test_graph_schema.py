@@ -198,6 +198,7 @@ def test_a_graph_that_is_too_old_is_refused_and_left_alone(
     assert (told.ok, told.problems) == (False, (sentence,))
 
 
+@pytest.mark.forgets_plans
 def test_preparing_the_graph_makes_the_constraint_of_all_records(graph: Graph, room: Any) -> None:
     """Out: RECORD_LABEL in `create_constraints`."""
     if not room.has_locks:

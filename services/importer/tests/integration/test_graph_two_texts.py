@@ -31,10 +31,12 @@ CONTENTS = ("Sums come first.", "SUMS — come,  first", "Fractions: sums come f
 # Few points, so that texts often say the same. None of them closes a cycle, which other tests try.
 POINTS = ("Ratio", "ratios", "Sum")
 pairs = st.sampled_from([("Ratio", "Sum"), ("ratios", "Sum"), ("Ratio", "ratios")])
+# A pair -> whether words of the text say it. A claim without words is implied.
+claims_of_text = st.dictionaries(pairs, st.sampled_from([True, True, False]), max_size=3)
 texts = st.sampled_from(["t1", "t2", "t3"])
 steps = st.one_of(
-    st.tuples(st.just("read"), texts, st.sampled_from(CONTENTS), st.sets(pairs)),
-    st.tuples(st.just("read"), texts, st.sampled_from(CONTENTS), st.sets(pairs)),
+    st.tuples(st.just("read"), texts, st.sampled_from(CONTENTS), claims_of_text),
+    st.tuples(st.just("read"), texts, st.sampled_from(CONTENTS), claims_of_text),
     st.tuples(st.just("correct"), texts, st.sampled_from(CONTENTS)),
     st.tuples(st.just("withdraw"), texts),
     st.tuples(st.just("state"), st.booleans()),
@@ -50,13 +52,15 @@ def text(record_id: str, content: str, number: int) -> Record:
 
 
 def reading(given: Record, claims: Any) -> RecordFinding:
-    found = ContentFinding(
-        prerequisites=tuple(
-            Prerequisite(point=point, requires=needed, confidence=0.5)
-            for point, needed in sorted(claims)
-        ),
-        confidence=1,
+    """Return a finding. `claims` are pairs that words of the text say, or pairs with whether words do."""
+    in_words: dict[Pair, bool] = (
+        dict(claims) if isinstance(claims, dict) else dict.fromkeys(claims, True)
     )
+    needs = []
+    for (point, needed), is_quoted in sorted(in_words.items()):
+        quote = "so it is" if is_quoted else None
+        needs.append(Prerequisite(point=point, requires=needed, confidence=0.5, quote=quote))
+    found = ContentFinding(prerequisites=tuple(needs), confidence=1)
     return RecordFinding(record=given.to_json(), finding=found, origin=ORIGIN)
 
 
@@ -65,7 +69,7 @@ class Said:
 
     def __init__(self) -> None:
         self.contents: dict[str, str] = {}
-        self.claims: dict[str, set[Pair]] = {}
+        self.claims: dict[str, dict[Pair, bool]] = {}
         self.withdrawn: set[str] = set()
         self.is_stated = False
         self.are_same = False
@@ -84,9 +88,10 @@ class Said:
         named: set[Pair] = {("ratio", "sum")} if self.is_stated else set()
         letters: dict[Pair, set[str]] = defaultdict(set)
         for each, claims in self.claims.items():
-            for pair in claims:
+            for pair, is_quoted in claims.items():
                 named.add((canonical_name(pair[0]), canonical_name(pair[1])))
-                letters[self.meant(pair)].add(letters_of(self.contents[each]))
+                if is_quoted:
+                    letters[self.meant(pair)].add(letters_of(self.contents[each]))
         for pair, verdict in self.verdicts.items():
             if verdict == "accepted":
                 named.add((canonical_name(pair[0]), canonical_name(pair[1])))
@@ -148,7 +153,7 @@ def test_what_is_followed_is_said_by_enough_whatever_came_before(
     room: Room, taken: list[Any]
 ) -> None:
     """Out: the call of `note_moved_points` in `write_of_pairs`; in `proposals`, `between_canonical_points`, `stated`,
-    `accepted`, the count of different texts, or the digests in place of the ids.
+    `accepted`, the count of different texts, or the digests in place of the ids; in `Claims.add`, the quote.
     """
     room.empty()
     said = Said()
@@ -185,6 +190,26 @@ def test_a_copy_says_nothing_more_and_another_text_does(graph: Graph, room: Room
     assert graph.derive_anew(repair=False)["wrong"] == {}
 
 
+def test_what_a_text_implies_is_proposed_and_confirms_no_other_text(
+    graph: Graph, room: Room
+) -> None:
+    """Out: in `Claims.add`, the quote, or the cap."""
+    pair = ("Ratio", "Sum")
+    for number in range(2):
+        said = reading(text(f"t{number}", CONTENTS[2 * number], 1), {pair: number == 0})
+        graph.write_findings(pack([said], f"job {number}", 0))
+    implied = reading(text("t2", CONTENTS[3], 1), {("Sum", "Circle"): False})
+    graph.write_findings(pack([implied], "job 2", 0))
+    graph.settle_prerequisites()
+    assert edges(room) == ({}, {("ratio", "sum"): 0.5, ("sum", "circle"): 0.3})
+    # The text is read again, and the answer has a quote this time.
+    again = reading(text("t1", CONTENTS[2], 1), {pair: True})
+    graph.write_findings(pack([again], "job 3", 0))
+    graph.settle_prerequisites()
+    assert edges(room) == ({("ratio", "sum"): 0.5}, {("sum", "circle"): 0.3})
+    assert graph.derive_anew(repair=False)["wrong"] == {}
+
+
 def test_what_an_import_brought_no_longer_counts_when_it_is_undone(
     room: Room, tmp_path: Path
 ) -> None:
@@ -208,19 +233,24 @@ def test_what_an_import_brought_no_longer_counts_when_it_is_undone(
 
 
 def test_a_migrated_graph_derives_what_is_followed_again(graph: Graph, room: Room) -> None:
-    """Out: `_derive_prerequisites_again` from the steps of the migrations."""
-    graph.write_findings(pack([reading(text("t", CONTENTS[0], 1), {("Ratio", "Sum")})], "job", 0))
+    """Out: `_derive_prerequisites_again` from the steps of the migrations; in `read_claims`, the quotes
+    that are missing.
+    """
+    needs = {("Ratio", "Sum")}
+    for number in range(2):
+        said = reading(text(f"t{number}", CONTENTS[2 * number], 1), needs)
+        graph.write_findings(pack([said], f"job {number}", 0))
     graph.settle_prerequisites()
-    # The release before followed what one text says.
+    assert edges(room) == ({("ratio", "sum"): 0.5}, {})
+    # The release before stored no quotes, and followed what two texts say without one.
     database = room.settings.database
     room.driver.execute_query(
-        "MATCH (a)-[r:SET_ASIDE]->(b) DELETE r CREATE (a)-[:DEPENDS_ON {confidence: 0.5}]->(b)",
-        database_=database,
+        "MATCH ()-[d:DESCRIBES]->() REMOVE d.requires_quotes", database_=database
     )
-    room.driver.execute_query("MATCH (s:Schema) SET s.version = 11", database_=database)
+    room.driver.execute_query("MATCH (s:Schema) SET s.version = 12", database_=database)
     graph.prepare()
     graph.settle_prerequisites()
-    assert edges(room) == ({}, {("ratio", "sum"): 0.5})
+    assert edges(room) == ({}, {("ratio", "sum"): 0.3})
 
 
 def test_a_name_that_joins_an_id_brings_its_texts_together(graph: Graph, room: Room) -> None:

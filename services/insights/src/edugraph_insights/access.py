@@ -108,6 +108,7 @@ WHOLE_GRAPH: Mapping[str, tuple[Scope, ...]] = {
     "summary": ("read",),
     "reviews": ("read", "personal"),
     "export": ("read", "personal"),
+    "warehouse": ("read", "personal"),
     "known": ("read", "personal"),
     "persons": ("read", "personal"),
     "check": ("operate",),

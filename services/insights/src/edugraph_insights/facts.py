@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, NamedTuple
 
+from edugraph_common.contracts.findings import confidence_of_claim
 from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.records import HALF
 from edugraph_insights.columns.course import Read
@@ -29,7 +30,7 @@ MAX_POINTS_AROUND = 5_000
 # Prerequisites of prerequisites are followed for this many steps.
 STEPS_BACK = 4
 # The name of a count in `left_out`: prerequisites that are not followed before somebody accepts them.
-WAITING_NEEDS = "prerequisites that only one text says: accept or reject them in the review"
+WAITING_NEEDS = "prerequisites that too few texts say: accept or reject them in the review"
 # The levels of the points of a course are estimated from the answers of this many students.
 LEVEL_STUDENTS = 500
 # A question about each term of the school is about this many terms.
@@ -213,10 +214,14 @@ class MistakeAtPoint(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A text or definition that claims a prerequisite. `title` is the title of a text or the id of a definition."""
+    """A text or definition that claims a prerequisite. `title` is the title of a text or the id of a definition.
+
+    `quote` has the words of the text that say so. It is empty if the text implies it, and for a definition.
+    """
 
     title: str
     confidence: float
+    quote: str = ""
 
 
 class TeacherAction(NamedTuple):
@@ -670,7 +675,7 @@ class Facts:
         return _surest(self.graph.read("prerequisites", points=sorted(set(points))))
 
     def proposed_needs(self, points: Iterable[str]) -> list[Need]:
-        """Return the direct prerequisites of these points that are not followed, since only one text says them."""
+        """Return the direct prerequisites of these points that are not followed, since too few texts say them."""
         return _surest(self.graph.read("proposed_prerequisites", points=sorted(set(points))))
 
     def waiting(self, points: Iterable[str]) -> dict[str, int]:
@@ -714,8 +719,14 @@ class Facts:
         """Return the claims by (point, its prerequisite), in the order of their titles."""
         found: dict[tuple[str, str], list[Claim]] = defaultdict(list)
         for row in self.graph.read("claims_of_points", points=sorted(set(points))):
-            for needed, confidence in zip(row["requires"], row["confidence"], strict=True):
-                found[row["point"], needed].append(Claim(row["title"], confidence))
+            # A definition has no quotes, and findings of earlier releases have none either.
+            quotes = row["quotes"] or [""] * len(row["requires"])
+            each_claim = zip(row["requires"], row["confidence"], quotes, strict=True)
+            for needed, confidence, quote in each_claim:
+                sure = confidence
+                if row["is_text"]:
+                    sure = confidence_of_claim(confidence, quote)
+                found[row["point"], needed].append(Claim(row["title"], sure, quote))
         return {pair: sorted(claims) for pair, claims in found.items()}
 
     def accepted_needs(self, points: Iterable[str]) -> set[tuple[str, str]]:

@@ -1,19 +1,26 @@
 """GET /v1/graph/…: the graph as a whole, for callers with the scopes of access.WHOLE_GRAPH."""
 
 import json
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
-from edugraph_common.contracts.api import Check, GraphSummary, NamedNodes, Persons
+from edugraph_common.contracts.api import (
+    Check,
+    GraphSummary,
+    NamedNodes,
+    Persons,
+    WarehouseRecords,
+    WarehouseStudents,
+)
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.record_fields import Id
 from edugraph_common.contracts.reviews import REVIEW
 from edugraph_common.runtime.service.described_body import described_body
-from edugraph_insights import whole_graph
+from edugraph_insights import warehouse, whole_graph
 from edugraph_insights.access import need_scopes
 from edugraph_insights.api import CallerDep, InsightsDep, Purpose, body_as
 from edugraph_insights.problems import problem_responses
@@ -86,6 +93,16 @@ def list_reviews(
     return StreamingResponse(lines(), media_type="application/x-ndjson")
 
 
+def _as_lines(values: Iterable[dict[str, Any]]) -> StreamingResponse:
+    """Return values as lines of JSON, which are sent while they are read."""
+
+    def lines() -> Iterator[bytes]:
+        for value in values:
+            yield json.dumps(value, ensure_ascii=False).encode() + b"\n"
+
+    return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+
 @router.get(
     "/v1/graph/export",
     response_class=StreamingResponse,
@@ -102,11 +119,54 @@ def export_graph(
     need_scopes(caller, "export")
     insights.note_shown(caller, "export", ("export", ""), purpose)
 
-    def lines() -> Iterator[bytes]:
-        for value in whole_graph.export(insights.graph):
-            yield json.dumps(value, ensure_ascii=False).encode() + b"\n"
+    return _as_lines(whole_graph.export(insights.graph))
 
-    return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+@router.get(
+    "/v1/graph/warehouse",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
+)
+def warehouse_changes(
+    caller: CallerDep,
+    insights: InsightsDep,
+    since: Annotated[
+        int | None, Query(ge=0, lt=2**46, description="`latest` of an earlier answer")
+    ] = None,
+    purpose: Purpose = "",
+) -> StreamingResponse:
+    """Return the tables of names, all students, and the records that were written lately, as lines of JSON.
+
+    The first line has `latest`, the moment of the last write in milliseconds. Each other line maps names of tables to
+    rows. The last line has the number of rows as `end`; an answer without it was cut off. Without `since` there are
+    no records: ask for those of each student. Restricted students and their records are left out, and all texts.
+    """
+    need_scopes(caller, "warehouse")
+    insights.note_shown(caller, "warehouse", ("warehouse", ""), purpose)
+
+    return _as_lines(warehouse.changes(insights.graph, since))
+
+
+async def asked_students(request: Request, caller: CallerDep) -> WarehouseStudents:
+    """Return the students in the body, which is read once the caller is admitted. Raises Refusal 403, Problem 422."""
+    need_scopes(caller, "warehouse")
+    return await body_as(WarehouseStudents, request)
+
+
+@router.post(
+    "/v1/graph/warehouse",
+    responses=problem_responses(400, 401, 403, 408, 413, 422, 429, 503),
+    openapi_extra=described_body(WarehouseStudents),
+)
+def warehouse_records(
+    asked: Annotated[WarehouseStudents, Depends(asked_students)],
+    caller: CallerDep,
+    insights: InsightsDep,
+    purpose: Purpose = "",
+) -> WarehouseRecords:
+    """Return the rows of these students in all tables of records. Restricted students are left out."""
+    insights.note_shown(caller, "warehouse", ("warehouse", ""), purpose)
+    return WarehouseRecords(tables=warehouse.records_of(insights.graph, asked.students))
 
 
 async def asked_nodes(request: Request, caller: CallerDep) -> NamedNodes:

@@ -19,15 +19,18 @@ from edugraph_common.runtime.shared_state.bootstrap_key import KeysWithBootstrap
 from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller, KeyRing
 from edugraph_common.runtime.shared_state.graph_changes import GraphChanges
 from edugraph_common.runtime.shared_state.job_store import connect
+from edugraph_common.runtime.shared_state.lti import LaunchReader, UsedNonces, platforms_of
 from edugraph_common.runtime.shared_state.oidc import Issuer, keeper_of
 from edugraph_common.runtime.shared_state.rate_limiter import RateLimiter
 from edugraph_common.runtime.shared_state.saved_views import SavedViews
 from edugraph_common.runtime.shared_state.sessions import PREFIX, Sessions, not_known
+from edugraph_common.sources.platforms import Platforms
 from edugraph_insights.answer_cache import AnswerCache
 from edugraph_insights.columns.store import ColumnStore
 from edugraph_insights.epochs import CourseEpochs
 from edugraph_insights.graph import Graph
 from edugraph_insights.login import Login, NotSignedIn
+from edugraph_insights.lti_tool import LtiTool
 from edugraph_insights.problems import Busy
 from edugraph_insights.settings import InsightsSettings
 
@@ -87,9 +90,10 @@ class LargeQuestions:
 class Insights:
     """The parts that answer questions.
 
-    `now` returns aware times. `issuer` and `sessions` are None without OIDC, and
-    `login` is None without a client at the issuer. Without `answers`, each answer is computed. Without
-    `rate_limiter`, callers may ask as often as they like. Without `columns`, each question reads the graph.
+    `now` returns aware times. `issuer` is None without OIDC, `login` without a client at the issuer, `lti` without a
+    learning platform, and `sessions` without an issuer and a learning platform. Without `answers`, each answer is
+    computed. Without `rate_limiter`, callers may ask as often as they like. Without `columns`, each question reads
+    the graph.
     """
 
     settings: InsightsSettings
@@ -103,6 +107,7 @@ class Insights:
     now: Callable[[], datetime]
     sessions: Sessions | None = None
     login: Login | None = None
+    lti: LtiTool | None = None
     answers: AnswerCache | None = None
     rate_limiter: RateLimiter | None = None
     large: LargeQuestions = field(default_factory=LargeQuestions)
@@ -200,13 +205,21 @@ def open_insights(
             client.ping()
 
     issuer = None
-    sessions = None
     login = None
     if settings.oidc_issuer:
         issuer = Issuer(settings)
-        sessions = Sessions(client, issuer)
         if settings.oidc_client_id:
             login = Login(settings, issuer)
+    lti = None
+    launches = None
+    if settings.lti_platforms:
+        prefixes = Platforms.of_addresses(settings.platform_prefixes)
+        platforms = platforms_of(settings.lti_platforms, prefixes.account_id)
+        lti = LtiTool(settings, platforms, UsedNonces(client))
+        launches = LaunchReader(platforms)
+    sessions = None
+    if issuer is not None or launches is not None:
+        sessions = Sessions(client, issuer, launches)
     graph = Graph(settings)
     changes = GraphChanges(client)
     answers = None
@@ -225,6 +238,7 @@ def open_insights(
         now=now,
         sessions=sessions,
         login=login,
+        lti=lti,
         answers=answers,
         rate_limiter=RateLimiter(
             client,

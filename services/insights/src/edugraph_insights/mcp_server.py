@@ -48,6 +48,7 @@ TEXT_FIELDS = frozenset(
         "evidence",
         "finding",
         "quote",
+        "quotes",
         "wrong_answers",
         *(field for fields in TEXTS_OF_TYPE.values() for field in fields),
     }

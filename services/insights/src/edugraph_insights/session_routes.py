@@ -16,12 +16,13 @@ from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.permissions import Role
 from edugraph_common.runtime.service.problems import Problem
-from edugraph_common.runtime.shared_state.oidc import LEEWAY_SECONDS
 from edugraph_common.runtime.shared_state.sessions import COOKIE, Sessions, csrf_token, token_sent
+from edugraph_common.runtime.shared_state.signing_keys import LEEWAY_SECONDS
 from edugraph_insights.api import InsightsDep
 from edugraph_insights.insights import Insights
 from edugraph_insights.login import Attempt, Login, NotSignedIn
 from edugraph_insights.page import HEADERS
+from edugraph_insights.session_cookie import forget_session, keep_session
 
 LOGIN = "/ui/login"
 CALLBACK = "/ui/callback"
@@ -37,9 +38,10 @@ router = APIRouter(include_in_schema=False)
 class SessionState(ContractModel):
     """Whether the person at the page has signed in.
 
-    `open`: nobody has to sign in. `keys`: no issuer is set, so people use API keys. With an issuer, people sign in at
-    `login`: `out` means not signed in, `in` signed in, `ended` that the session has ended. In the state `in` the page
-    sends `csrf` back as X-CSRF-Token.
+    `open`: nobody has to sign in. `keys`: neither an issuer nor a learning platform is set, so people use API keys.
+    With an issuer, people sign in at `login`. With a learning platform alone, `login` is None. `out` means not signed
+    in, `in` signed in, `ended` that the session has ended. In the state `in` the page sends `csrf` back as
+    X-CSRF-Token.
     """
 
     state: Literal["open", "keys", "out", "in", "ended"]
@@ -62,8 +64,11 @@ def session_state(request: Request, response: Response, insights: InsightsDep) -
     response.headers.update(UNKEPT)
     if insights.settings.auth == "off":
         return SessionState(state="open")
-    if insights.login is None or insights.sessions is None:
+    if insights.sessions is None or (insights.login is None and insights.lti is None):
         return SessionState(state="keys")
+    login = None
+    if insights.login is not None:
+        login = LOGIN
     session_id = request.cookies.get(COOKIE, "")
     insights.keep_fresh(session_id)
     now = insights.now()
@@ -72,10 +77,10 @@ def session_state(request: Request, response: Response, insights: InsightsDep) -
     if found is not None:
         caller = insights.sessions.caller_in(found, now)
     if found is None or caller is None:
-        return SessionState(state="ended" if session_id else "out", login=LOGIN)
+        return SessionState(state="ended" if session_id else "out", login=login)
     return SessionState(
         state="in",
-        login=LOGIN,
+        login=login,
         name=found.name,
         roles=caller.roles,
         csrf=csrf_token(session_id),
@@ -124,10 +129,8 @@ def finish_login(request: Request, insights: InsightsDep) -> Response:
         answer = not_signed_in("away")
     else:
         answer = RedirectResponse("/ui/", 303, UNKEPT)
-        # A cookie without an age ends with the browser. If the session ends before it, the page can say so.
-        answer.set_cookie(
-            COOKIE, session_id, path="/", secure=login.is_secure, httponly=True, samesite="lax"
-        )
+        knows_frames = insights.lti is not None
+        keep_session(answer, session_id, secure=login.is_secure, knows_frames=knows_frames)
     answer.delete_cookie(ATTEMPT_COOKIE, path=CALLBACK)
     return answer
 
@@ -135,13 +138,19 @@ def finish_login(request: Request, insights: InsightsDep) -> Response:
 @router.post("/ui/logout")
 def log_out(request: Request, response: Response, insights: InsightsDep) -> SignedOut:
     """End the session for gateway and insights. Raises Problem 404, Refusal 403 without CSRF token, Retryable."""
-    login, sessions = signing_in(insights)
+    sessions = insights.sessions
+    if insights.settings.auth == "off" or sessions is None:
+        raise nobody_signs_in()
     session_id = token_sent(request.method, request.headers, request.cookies)
     session = sessions.find(session_id, insights.now())
     sessions.end(session_id)
     response.headers.update(UNKEPT)
-    response.delete_cookie(COOKIE, path="/")
-    return SignedOut(next=login.address_after(session))
+    forget_session(response, knows_frames=insights.lti is not None)
+    is_of_platform = session is not None and bool(session.platform)
+    if insights.login is None or is_of_platform:
+        # A learning platform has no address for signing out.
+        return SignedOut(next="/ui/")
+    return SignedOut(next=insights.login.address_after(session))
 
 
 @router.post("/ui/backchannel-logout")
@@ -176,10 +185,13 @@ async def log_out_by_issuer(request: Request, insights: InsightsDep) -> Response
 def signing_in(insights: Insights) -> tuple[Login, Sessions]:
     """Return the parts for signing in. Raises Problem 404 if nobody signs in here."""
     if insights.settings.auth == "off" or insights.login is None or insights.sessions is None:
-        raise Problem(
-            404, "not-found", "Nobody signs in here: no OIDC client is set (docs/operations.md)."
-        )
+        raise nobody_signs_in()
     return insights.login, insights.sessions
+
+
+def nobody_signs_in() -> Problem:
+    words = "Nobody signs in here: no OIDC client is set (docs/operations.md)."
+    return Problem(404, "not-found", words)
 
 
 def not_signed_in(why: str) -> Response:

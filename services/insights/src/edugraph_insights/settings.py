@@ -8,7 +8,11 @@ from pydantic import Field, SecretStr, model_validator
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.data_sources import TimeZone
 from edugraph_common.runtime.service.loopback_only import refuse_open_network
-from edugraph_common.runtime.service.settings import OidcSettings
+from edugraph_common.runtime.service.lti_key import LtiKey
+from edugraph_common.runtime.service.settings import LtiSettings, OidcSettings
+
+# A browser comes to this service by an encrypted address, or on the same machine.
+_OWN_ADDRESS = r"(https://[^/?#]+|http://(127\.0\.0\.1|localhost)(:\d+)?)"
 
 
 class HelpThresholds(ContractModel):
@@ -41,7 +45,7 @@ class HelpThresholds(ContractModel):
 HeadSees = Literal["persons", "groups", "cells"]
 
 
-class InsightsSettings(OidcSettings):
+class InsightsSettings(OidcSettings, LtiSettings):
     """The settings of insights. Insights has no access to the broker or to the object store."""
 
     insights_host: str = Field(
@@ -75,6 +79,17 @@ class InsightsSettings(OidcSettings):
     )
     session_minutes: int = Field(
         default=120, ge=5, le=1_440, description="minutes after which a person has to sign in again"
+    )
+
+    lti_launch_url: str | None = Field(
+        default=None,
+        description="where learning platforms send people to: https://, the public address, and /ui/lti/launch; "
+        "needed with EDUGRAPH_LTI_PLATFORMS",
+    )
+    lti_key: SecretStr | None = Field(
+        default=None,
+        description="PEM of a private RSA key: signs the links that teachers make in learning platforms, which fetch "
+        "its public part from /ui/lti/keys; without it nobody makes links there",
     )
 
     questions_per_minute: int = Field(
@@ -170,10 +185,25 @@ class InsightsSettings(OidcSettings):
                 "audience and would open the API as an access token does. Let access tokens have another one"
             )
         if self.oidc_redirect_url and not re.fullmatch(
-            r"(https://[^/?#]+|http://(127\.0\.0\.1|localhost)(:\d+)?)/ui/callback",
-            self.oidc_redirect_url,
+            f"{_OWN_ADDRESS}/ui/callback", self.oidc_redirect_url
         ):
             raise ValueError(
                 "EDUGRAPH_OIDC_REDIRECT_URL must be https://, a name, and /ui/callback"
             )
+        return self
+
+    @model_validator(mode="after")
+    def lti_is_whole(self) -> Self:
+        """Raise ValueError if no platform could send people here."""
+        if self.lti_key is not None:
+            try:
+                LtiKey(self.lti_key.get_secret_value())
+            except ValueError as error:
+                raise ValueError(f"EDUGRAPH_LTI_KEY {error}") from None
+        if self.lti_platforms and not self.lti_launch_url:
+            raise ValueError("EDUGRAPH_LTI_PLATFORMS needs EDUGRAPH_LTI_LAUNCH_URL")
+        if self.lti_launch_url and not re.fullmatch(
+            f"{_OWN_ADDRESS}/ui/lti/launch", self.lti_launch_url
+        ):
+            raise ValueError("EDUGRAPH_LTI_LAUNCH_URL must be https://, a name, and /ui/lti/launch")
         return self

@@ -111,7 +111,7 @@ def reviews(graph: Graph) -> Iterator[dict[str, Any]]:
     Reviews of records of restricted students are left out, and so are reviews of names that only these records have.
     Raises Retryable.
     """
-    hidden = _hidden(graph)
+    hidden = hidden_nodes(graph)
     hidden_records = {node_id for label, node_id in hidden if label in RECORD_LABELS}
     after = ""
     while True:
@@ -146,7 +146,7 @@ def export(graph: Graph) -> Iterator[dict[str, Any]]:
     students, their records, and names that only these records have are left out. An import that runs at the same
     time may be in the export in part. Raises Retryable.
     """
-    hidden = _hidden(graph)
+    hidden = hidden_nodes(graph)
     nodes = 0
     relationships = 0
     for label in _EXPORTED:
@@ -177,7 +177,7 @@ def export(graph: Graph) -> Iterator[dict[str, Any]]:
     yield {"nodes": nodes, "relationships": relationships}
 
 
-def _hidden(graph: Graph) -> set[tuple[str, str]]:
+def hidden_nodes(graph: Graph) -> set[tuple[str, str]]:
     """Return (label, id) of restricted students, of their records, and of names that only these records have."""
     hidden = set()
     for name in ("hidden", "hidden_names"):
@@ -218,7 +218,7 @@ def persons(graph: Graph, person_id: str | None = None) -> Persons:
     All claims count. A person who is restricted under any id is left out of the answer, as if no claim named the
     person. Raises Retryable.
     """
-    restricted = {node_id for label, node_id in _hidden(graph) if label == "Student"}
+    restricted = {node_id for label, node_id in hidden_nodes(graph) if label == "Student"}
     claims: list[tuple[str, str]] = []
     decisions: list[tuple[str, str]] = []
     for row in graph.scan(STATEMENTS["id_claims"]):

@@ -221,6 +221,7 @@ def returning_mistakes(school: School, course: str) -> dict[Any, dict[str, Any]]
 
 def items(school: School, course: str) -> dict[Any, dict[str, Any]]:
     first = first_attempts(school, course)
+    points = tests(school)
     rows = {}
     for item in {r.data.item_id for r in first}:
         mine = [r for r in first if r.data.item_id == item]
@@ -244,6 +245,7 @@ def items(school: School, course: str) -> dict[Any, dict[str, Any]]:
             "right": mean(r.data.outcome_thousandths / 1000 for r in mine),
             "students": len(mine),
             "wrong_answers": tuple(common),
+            "points": tuple(sorted(points[item])),
             "discrimination": correlation(*zip(*pairs, strict=True))
             if len(pairs) >= 30 and varies
             else None,
@@ -310,18 +312,18 @@ def mistakes(school: School, course: str) -> dict[str, tuple[Any, dict[str, floa
 
 
 def prerequisites(school: School) -> dict[tuple[str, str], float]:
-    """(point, what it needs) -> confidence, of those that two different texts say."""
+    """(point, what it needs) -> confidence, of those that words of two different texts say."""
     contents = contents_of(school)
     return {pair: sure for pair, sure in said_by_texts(school).items() if len(contents[pair]) >= 2}
 
 
 def proposed(school: School) -> dict[tuple[str, str], float]:
-    """The same, of those that only one text says, even if it was imported twice."""
+    """The same, of the others. A text that was imported twice says something once."""
     contents = contents_of(school)
     return {
         pair: sure
         for pair, sure in said_by_texts(school).items()
-        if len(contents[pair]) == 1 and pair[0] != pair[1]
+        if len(contents[pair]) < 2 and pair[0] != pair[1]
     }
 
 
@@ -329,6 +331,8 @@ def contents_of(school: School) -> dict[tuple[str, str], set[str]]:
     found: dict[tuple[str, str], set[str]] = defaultdict(set)
     for each in school.findings:
         for claim in getattr(each.finding, "prerequisites", ()):
+            if not claim.quote:
+                continue
             pair = point_of(school, claim.point), point_of(school, claim.requires)
             words = each.record["data"]["content"]
             found[pair].add("".join(sign for sign in words.lower() if sign.isalnum()))
@@ -336,12 +340,25 @@ def contents_of(school: School) -> dict[tuple[str, str], set[str]]:
 
 
 def said_by_texts(school: School) -> dict[tuple[str, str], float]:
+    """(point, what it needs) -> confidence. The confidence of an implied one is at most 0.3, since nobody can check it."""
     found: dict[tuple[str, str], float] = {}
     for each in school.findings:
-        for claim in getattr(each.finding, "prerequisites", ()):
+        # Words of a text count before what it implies of the same two points.
+        claims = sorted(
+            getattr(each.finding, "prerequisites", ()), key=lambda claim: bool(claim.quote)
+        )
+        in_words = {node_pair(claim) for claim in claims if claim.quote}
+        for claim in claims:
+            if not claim.quote and node_pair(claim) in in_words:
+                continue
             pair = point_of(school, claim.point), point_of(school, claim.requires)
-            found[pair] = max(claim.confidence, found.get(pair, 0.0))
+            confidence = claim.confidence if claim.quote else min(claim.confidence, 0.3)
+            found[pair] = max(confidence, found.get(pair, 0.0))
     return found
+
+
+def node_pair(claim: Any) -> tuple[str, str]:
+    return canonical_name(claim.point), canonical_name(claim.requires)
 
 
 def ways(school: School, point: str, least: float = 0.0) -> dict[str, float]:

@@ -42,7 +42,7 @@ from edugraph_insights.questions import QUESTIONS
 from edugraph_insights.settings import InsightsSettings
 
 EXAMPLES = settings(
-    max_examples=int(os.environ.get("EDUGRAPH_EXAMPLES", "15")),
+    max_examples=int(os.environ.get("EDUGRAPH_EXAMPLES", "5")),
     deadline=None,
     suppress_health_check=[*HealthCheck],
 )
@@ -226,13 +226,20 @@ def with_same_claims(draw: st.DrawFn, findings: list[RecordFinding]) -> list[Rec
     return said
 
 
+# Words of a text say two of three prerequisites that it claims.
+QUOTES = st.sampled_from(["so", "thus", None])
+
+
 @st.composite
 def finding_of(draw: st.DrawFn, record: Record) -> RecordFinding | None:
     """What an analyser found in a record, or None: of texts of courses prerequisites, of mistakes the points."""
     found: Any = None
     if record.type == "course_content":
         pairs = draw(
-            st.lists(st.tuples(st.sampled_from(POINTS), st.sampled_from(POINTS), share), max_size=3)
+            st.lists(
+                st.tuples(st.sampled_from(POINTS), st.sampled_from(POINTS), share, QUOTES),
+                max_size=3,
+            )
         )
         found = ContentFinding(
             knowledge_points=tuple(
@@ -240,7 +247,9 @@ def finding_of(draw: st.DrawFn, record: Record) -> RecordFinding | None:
             ),
             # The direction of the names makes no cycle.
             prerequisites=tuple(
-                Prerequisite(point=b, requires=a, confidence=c) for a, b, c in pairs if a < b
+                Prerequisite(point=b, requires=a, confidence=c, quote=quote)
+                for a, b, c, quote in pairs
+                if a < b
             ),
             confidence=draw(share),
         )

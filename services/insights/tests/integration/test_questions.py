@@ -122,7 +122,7 @@ def test_questions_about_a_course_equal_the_reference(
         same({(row.point, row.needs): row for row in found}, reference.course_map(school, course))
         taught = reference.taught_points(school, course)
         waiting = [point for point, _ in reference.proposed(school) if point in taught]
-        for name in ("course-map", "earlier-gaps", "together", "untaught-points"):
+        for name in ("course-map", "earlier-gaps", "together", "untaught-points", "today"):
             answer = asked(insights, name, course=course)
             assert answer.left_out.get(WAITING_NEEDS, 0) == len(waiting)
 

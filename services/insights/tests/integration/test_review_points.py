@@ -263,7 +263,7 @@ def test_what_one_text_says_is_proposed_until_somebody_decides(
         "record_id": text["id"],
         "data": {"course_id": "C", "title": "Lesson", "content": "A needs B."},
     }
-    claim = Prerequisite(point="A", requires="B", confidence=0.5)
+    claim = Prerequisite(point="A", requires="B", confidence=0.5, quote="A needs B.")
     found = RecordFinding(
         record=record, finding=ContentFinding(prerequisites=(claim,), confidence=1), origin=ORIGIN
     )
@@ -272,6 +272,7 @@ def test_what_one_text_says_is_proposed_until_somebody_decides(
 
     def shown() -> list[tuple[Any, ...]]:
         rows = asked(insights, "review-points", course="C").rows
+        assert [row.quotes for row in rows] == [("A needs B.",)]
         return [(row.kind, row.point, row.other, row.verdict, row.claimed_by) for row in rows]
 
     def states() -> set[tuple[str, str, str]]:

@@ -22,7 +22,7 @@ COUNTS = "UNWIND range(1, $rows) AS n RETURN n, toString(n) AS text"
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("room", ["neo4j"], indirect=True)]
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 def test_a_statement_that_fails_leaves_the_others_whole(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:

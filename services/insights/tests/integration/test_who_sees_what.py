@@ -77,6 +77,7 @@ PERSONAL_READS = (
     "due",
     "actions",
     "did-it-help",
+    "review-points",
 )
 
 

@@ -88,7 +88,7 @@ def test_each_of_the_scopes_is_needed_and_no_role_is_enough(client: TestClient, 
     assert get(client, what, *needed).status_code == 200
 
 
-@pytest.mark.parametrize("what", ["reviews", "export", "known"])
+@pytest.mark.parametrize("what", ["reviews", "export", "known", "warehouse"])
 def test_what_shows_persons_is_in_the_audit_log_or_is_not_shown(
     client: TestClient, what: str
 ) -> None:
@@ -103,6 +103,34 @@ def test_what_shows_persons_is_in_the_audit_log_or_is_not_shown(
 
     app.state.insights = replace(app.state.insights, audit=Away())
     assert get(client, what, "read", "personal").status_code == 503
+
+
+def test_records_for_a_warehouse_need_the_scopes_and_are_in_the_audit_log(
+    client: TestClient, room: Room
+) -> None:
+    """Out: `need_scopes`, `note_shown`, or the condition of a statement about restricted students."""
+    data = {"course_id": "C", "item_id": "i", "correct": True}
+    records = []
+    for student in ("s1", "s2"):
+        value = {"type": "attempt_record", "data": {"student_id": student, **data}}
+        records.append(parse_record({**value, "timestamp": at(2), "record_id": f"of {student}"}))
+    written(room, School(records, []))
+    room.graph.restrict_student("s2", restricted=True)
+    address = "/v1/graph/warehouse"
+    body = {"students": ["s1", "s2"]}
+    refused = client.post(address, headers={"Authorization": "Bearer eg_read"}, json=body)
+    assert refused.status_code == 403
+    headers = {"Authorization": "Bearer eg_read+personal"}
+    tables = client.post(address, headers=headers, json=body).json()["tables"]
+    assert [row["record"] for row in tables["attempts"]] == ["of s1"]
+    since = client.get(address, headers=headers, params={"since": 0})
+    assert "of s1" in since.text
+    assert "s2" not in since.text
+    app: Any = client.app
+    assert [entry[2] for entry in app.state.insights.audit.entries[-2:]] == ["warehouse"] * 2
+    many = {"students": [f"s{number}" for number in range(101)]}
+    assert client.post(address, headers=headers, json=many).status_code == 422
+    assert client.get(address, headers=headers, params={"since": -1}).status_code == 422
 
 
 def test_known_nodes_are_those_that_the_graph_shows(client: TestClient, room: Room) -> None:

@@ -18,7 +18,7 @@ import httpx
 
 from edugraph_client import _sync_io as io
 from edugraph_client._sync.connection import Connection, FileBody, given
-from edugraph_client.answers import Answer, Details, GraphAnswer, PathAnswer, Question
+from edugraph_client.answers import Answer, Choices, Details, GraphAnswer, PathAnswer, Question
 from edugraph_client.errors import Refused, Unreachable, is_for_now
 from edugraph_client.files import FileSource
 from edugraph_client.parameters import Parameter, as_query
@@ -33,6 +33,7 @@ from edugraph_common.contracts.api import (
     NamedNodes,
     Persons,
     Restricted,
+    WarehouseRecords,
 )
 from edugraph_common.contracts.data_sources import DataSource, LiveDay, SourceCursor
 from edugraph_common.contracts.messages import Format, Removable, Renamable
@@ -352,6 +353,10 @@ class Client:
         answer = self._api.json("/v1/insights")
         return tuple(Question.model_validate(each) for each in answer["questions"])
 
+    def choices(self) -> Choices:
+        """Return what this caller may ask about, and which rows the answers have."""
+        return self._api.model(Choices, "/v1/insights/choices")
+
     def ask(self, question: str, *, purpose: str = "", **parameters: Parameter) -> Answer:
         """Return the answer to a question, for example `weak-points` with `course` and `from_`.
 
@@ -455,6 +460,29 @@ class Client:
         """
         with self._api.stream("/v1/graph/export", timeout=WHOLE_GRAPH_SECONDS) as answer:
             yield answer.iter_lines()
+
+    @contextmanager
+    def warehouse_changes(self, since: int | None) -> Iterator[Iterator[str]]:
+        """Yield lines of JSON with names, all students, and the records that were written since a moment.
+
+        `since` is `latest` of an earlier answer, in milliseconds. The last line has the number of rows as `end`.
+        Without this line the answer was cut off.
+        """
+        query = {} if since is None else {"since": since}
+        with self._api.stream(
+            "/v1/graph/warehouse", params=query, timeout=WHOLE_GRAPH_SECONDS
+        ) as answer:
+            yield answer.iter_lines()
+
+    def warehouse_records(self, students: Sequence[str]) -> WarehouseRecords:
+        """Return the rows of at most 100 students in the tables of records of a warehouse."""
+        return self._api.model(
+            WarehouseRecords,
+            "/v1/graph/warehouse",
+            "POST",
+            json={"students": list(students)},
+            timeout=WHOLE_GRAPH_SECONDS,
+        )
 
     def derive_graph(self, *, repair: bool) -> Accepted:
         """Compare the graph with its records, or with `repair` derive it again. The result says what is wrong."""

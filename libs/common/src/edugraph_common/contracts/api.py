@@ -1,7 +1,10 @@
 """Answers of the gateway that the client library parses as well."""
 
+from pydantic import Field
+
 from edugraph_common.contracts.contract_model import ContractModel, MessageModel
 from edugraph_common.contracts.permissions import Role, Scope
+from edugraph_common.contracts.record_fields import Id
 
 NamedIds = tuple[str, ...]
 
@@ -62,6 +65,18 @@ class NamedNodes(ContractModel):
     courses: NamedIds = ()
     points: NamedIds = ()
     item_titles: dict[str, str] = {}
+
+
+class WarehouseStudents(ContractModel):
+    """Students whose rows a warehouse asks for."""
+
+    students: tuple[Id, ...] = Field(max_length=100)
+
+
+class WarehouseRecords(ContractModel):
+    """Rows of records. `tables` maps the names of tables to their rows, which have a value for each column."""
+
+    tables: dict[str, list[dict[str, str | int | float | bool | list[str] | None]]]
 
 
 class ContestedId(ContractModel):

@@ -107,12 +107,28 @@ class FoundPoint(MessageModel):
     order: int | None = Field(default=None, ge=1)
 
 
+IMPLIED_CONFIDENCE = 0.3
+"""The highest confidence of a prerequisite without a quote."""
+
+
+def confidence_of_claim(confidence: float, quote: str | None) -> float:
+    """Return how sure a text is of a prerequisite that it claims. Without a quote it is implied, and less sure."""
+    if quote:
+        return confidence
+    return min(confidence, IMPLIED_CONFIDENCE)
+
+
 class Prerequisite(MessageModel):
-    """`point` depends on `requires`."""
+    """`point` depends on `requires`.
+
+    `quote` has the words of the text that say so, in the spelling of the text. Without them the prerequisite is
+    implied: nobody can check it, so it does not count as said by the text.
+    """
 
     point: Name
     requires: Name
     confidence: Share
+    quote: str | None = None
 
 
 class ContentFinding(Quoting):

@@ -49,7 +49,7 @@ TOMBSTONE_LABELS = ("Tombstone", "Withdrawn")
 LOCK_LABELS = ("Lock",)
 # One node, whose `version` is the schema version of the graph. `prepare` brings an older graph to SCHEMA_VERSION.
 SCHEMA_LABELS = ("Schema",)
-SCHEMA_VERSION = 12
+SCHEMA_VERSION = 13
 # A student's day in a course. It has the sum of the activity records, and a record cannot be subtracted from it.
 DAY_LABELS = ("ActiveDay",)
 LABELS = (
@@ -101,7 +101,7 @@ RELATIONSHIPS = (
     "REQUIRES",
     "REVIEWS",
     "SENT",
-    # A prerequisite that would close a cycle, was rejected, or is said by one text only: it is shown and not followed
+    # A prerequisite that would close a cycle, was rejected, or is said by too few: it is shown and not followed
     "SET_ASIDE",
     "TEACHES",
     "TESTS",

@@ -239,6 +239,7 @@ _GRAPH = (
         (
             "Course.*",
             "CourseContent.*",
+            "DESCRIBES.*",
             "IN_COURSE.*",
             "Group.*",
             "IN_GROUP.*",
@@ -247,8 +248,9 @@ _GRAPH = (
         ),
         "pseudonymous",
         Words(
-            "courses and their texts, groups and terms, and which record gave a name; a text may name people",
-            "课程及其文本、班组和学期，以及名称由哪条记录给出；文本中可能提到人",
+            "courses and their texts with quotes from them, groups and terms, and which record gave a name; a "
+            "text may name people",
+            "课程及其文本和其中的引文、班组和学期，以及名称由哪条记录给出；文本中可能提到人",
         ),
         Words("what is taught", "课程内容"),
         _GRAPH_LIFE,
@@ -271,7 +273,6 @@ _GRAPH = (
             "ASSIGNED_TO.*",
             "OF_TYPE.*",
             "CONCERNS.*",
-            "DESCRIBES.*",
             "RELATES_TO.*",
             "CONTAINS.*",
             "DEPENDS_ON.*",
@@ -1011,9 +1012,10 @@ _REDIS = (
         ("edugraph:session:*", "edugraph:sessions"),
         "personal",
         Words(
-            "who has signed in on the page: the name and the issuer's tokens, with what the issuer puts into them, "
-            "encrypted with a key that only the browser has; accounts, and when their sessions began and end",
-            "已在页面登录的人：姓名和身份提供方的令牌及其内容，以只有浏览器持有的密钥加密；"
+            "who has signed in on the page: the name and the tokens of the issuer or the learning platform, with "
+            "what these put into them, encrypted with a key that only the browser has; accounts, and when their "
+            "sessions began and end",
+            "已在页面登录的人：姓名和身份提供方或学习平台的令牌及其内容，以只有浏览器持有的密钥加密；"
             "还有账户及其会话的开始和结束时间",
         ),
         Words("to let people in who have signed in", "识别已登录的人"),
@@ -1026,6 +1028,18 @@ _REDIS = (
             "a session is of a caller, and ends by itself; a student who was erased is shown nothing by it",
             "会话属于调用者，到期自行结束；已被删除的学生通过它看不到任何内容",
         ),
+    ),
+    DataPlace(
+        "redis.lti_nonces",
+        Store.REDIS,
+        ("edugraph:lti-nonce:*",),
+        "none",
+        _NO_PERSON,
+        Words(
+            "which launches of a learning platform were used, by a hash of a random value",
+            "学习平台的哪些启动已被使用（以随机值的散列表示）",
+        ),
+        Words("11 minutes", "11 分钟"),
     ),
     DataPlace(
         "redis.views",
@@ -1436,6 +1450,30 @@ _ELSEWHERE = (
         left=Words(
             "EduGraph only reads them; the result names the jobs that did",
             "EduGraph 只读取它们；结果会列出读取过的任务",
+        ),
+    ),
+    DataPlace(
+        "outside.warehouse",
+        Store.OUTSIDE,
+        ("warehouse",),
+        "personal",
+        Words(
+            "tables of `edugraph warehouse sync`: ids and names of students, their attempts, mistakes, messages, "
+            "progress, activity and memberships without texts",
+            "`edugraph warehouse sync` 写出的表：学生的编号和姓名，及其作答、错误、消息、进度、活动和班组成员关系"
+            "（不含文本）",
+        ),
+        Words(
+            "to answer questions about all courses with programs of your own",
+            "用贵方自己的程序回答关于全部课程的问题",
+        ),
+        Words(
+            "as the records of the graph, until the next sync after their end",
+            "与图谱中的记录相同，直到其结束后的下一次同步",
+        ),
+        left=Words(
+            "the next sync deletes the rows and all older files: let it run within the deadline of your erasures",
+            "下一次同步会删除这些行和所有旧文件：请在贵方的删除期限之内运行它",
         ),
     ),
     DataPlace(

@@ -130,6 +130,8 @@ def words() -> Words:
 def plain(name: str) -> str:
     """Return a name without differences in case, width, spaces and punctuation between exports."""
     folded = unicodedata.normalize("NFKC", name).casefold()
+    if folded.isalnum():
+        return folded
     return "".join(char for char in folded if char.isalnum())
 
 
@@ -179,7 +181,7 @@ def _found() -> _Found:
         .joinpath("gradebook_layouts.yaml")
         .read_text("utf-8")
     )
-    found = yaml.safe_load(text)
+    found = yaml.load(text, yaml.CSafeLoader)
     layouts = found.pop("layouts")
     records = found.pop("records")
     return _Found(

@@ -458,6 +458,6 @@ def _is_date(cell: str, date_format: str | None = None) -> bool:
 
 @cache
 def _load(name: str) -> AnyMapping[str, Any]:
-    """Return a file beside this module. To read it takes 40 ms, which a preview needs three times."""
+    """Return a file beside this module. A preview needs it three times."""
     text = resources.files("edugraph_common.sources").joinpath(f"{name}.yaml").read_text("utf-8")
-    return cast("AnyMapping[str, Any]", yaml.safe_load(text))
+    return cast("AnyMapping[str, Any]", yaml.load(text, yaml.CSafeLoader))

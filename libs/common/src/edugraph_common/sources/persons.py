@@ -32,7 +32,8 @@ from edugraph_common.sources.students import ID_OF_NAME, STUDENT_FIELDS, People,
 _ID_BYTES = 32
 _PIECE_BYTES = 8
 _LONGEST_PIECE = 3
-# Making the pieces of this many characters takes about a second. An index of more text would exclude hardly any word.
+# Making the pieces of different texts with this many characters takes about a second. An index of more text would
+# exclude hardly any word.
 MOST_CHARACTERS = 2_000_000
 # Indexes of earlier releases may miss a person, so they are written again. Their first byte is 0. Use another form if
 # the pieces of a text, the hashes or the order in the file change.
@@ -50,6 +51,8 @@ class PersonIndexBuilder:
     def __init__(self, plan: ReadPlan) -> None:
         self._source = plan.source
         self._ids: set[str] = set()
+        # A table may have the same cell, such as an empty one, in thousands of columns and rows.
+        self._texts: set[str] = set()
         self._pieces: set[str] = set()
         self._characters = 0
         # A mapping may contain ids and names too, also some that are in no row.
@@ -78,10 +81,12 @@ class PersonIndexBuilder:
             self._add_text(text)
 
     def _add_text(self, text: str) -> None:
+        if self._may_hold_any_word or text in self._texts:
+            return
+        self._texts.add(text)
         self._characters += len(text)
-        if not self._may_hold_any_word:
-            for reading in readings_of(text):
-                self._pieces |= _pieces_of(reading)
+        for reading in readings_of(text):
+            self._pieces |= _pieces_of(reading)
 
     @property
     def _may_hold_any_word(self) -> bool:

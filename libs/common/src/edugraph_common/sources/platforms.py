@@ -13,21 +13,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from edugraph_common.contracts.platform_addresses import platform_key
 from edugraph_common.contracts.record_fields import normal_id
 from edugraph_common.contracts.records import escaped
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _COURSE_FOLDERS = ("/course/", "/courses/")
 _COURSE_PAGE_OF_MOODLE = re.compile(r"view\.php\?id=([0-9]+)")
 # The addresses of blocks, and of discussions and posts in a forum of Open edX.
 _ITEM_FOLDERS = ("/xblock/", "/api/discussion/v1/threads/", "/api/discussion/v1/comments/")
 _LONGEST_ID = 128  # characters
-
-
-def platform_key(address: str) -> str:
-    """Return the address without its scheme and with the host in lower case. Platforms are compared by it."""
-    host, slash, path = _SCHEME.sub("", address.strip(), count=1).rstrip("/").partition("/")
-    return host.lower() + slash + path
 
 
 @dataclass(frozen=True)

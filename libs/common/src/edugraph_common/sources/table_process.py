@@ -2,7 +2,8 @@
 
 A small file may unpack to more memory than the machine has, and for a cell far down a sheet the reader allocates all
 cells before it. This program has its own limits, so such a file ends only this program and not the worker that
-started it. It is started by its path, so that it loads no other module of EduGraph.
+started it. It is started by its path, so that it loads no other module of EduGraph. Modules of one format alone are
+loaded for that format, because a start costs more than reading a small file.
 
 Each line is [name of the sheet or null, number of the row from 1, cells], with null as cells of a hidden sheet. A
 cell is a string, a number, a boolean, an array, null if it is empty, or an object: {"date": ISO 8601}, {"seconds": a
@@ -13,13 +14,11 @@ lost its last digits, or {"other": its type}.
 import json
 import math
 import sys
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, time, timedelta
 from decimal import Decimal
 from itertools import count
 from typing import Any
-from uuid import UUID
 
 UNUSABLE, OUT_OF_MEMORY = 3, 4
 MAX_SHEETS, MAX_COLUMNS, MAX_UNPACKED_BYTES = 256, 16_384, 1 << 30
@@ -38,6 +37,8 @@ class Unusable(Exception):
 
 def workbook_rows(path: str, hidden: Iterable[str]) -> Iterator[SheetLine]:
     """Yield the rows of a workbook. `hidden`: names of hidden sheets that are read too. Raises Unusable."""
+    import zipfile
+
     from python_calamine import (
         CalamineError,
         PasswordError,
@@ -111,6 +112,8 @@ def column_cells(column: Any) -> list[Any]:
         exact = 1 << 11
     values = column_values(column)
     if column.type == DataType.binary(_UUID_BYTES) and not all(map(is_text, values)):
+        from uuid import UUID
+
         values = [None if value is None else str(UUID(bytes=value)) for value in values]
     return [as_cell(value, exact) for value in values]
 

@@ -192,6 +192,16 @@ def row_lines(rows: Iterable[SheetRow], mapping: Mapping) -> Iterator[bytes]:
         raise MalformedFile(why_not)
 
 
+def table_lines(
+    columns: Sequence[str], rows: Iterable[SheetRow], mapping: Mapping
+) -> Iterator[bytes]:
+    """Yield the text of a table whose columns are known. Raises MalformedFile if the mapping does not fit them."""
+    check_columns(columns, mapping)
+    before_first_row = -1
+    for line in _sheet_lines(rows, None, (before_first_row, tuple(columns)), mapping):
+        yield as_ndjson([line])
+
+
 def _header(
     head: Sequence[SheetRow], mapping: Mapping
 ) -> tuple[tuple[int, tuple[str, ...]] | None, str]:

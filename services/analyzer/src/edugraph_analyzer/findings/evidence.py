@@ -39,11 +39,28 @@ def found_in(quotes: tuple[str, ...], text: str) -> tuple[str, ...]:
     """
     found: dict[str, None] = {}
     for quote in quotes:
-        for part in _ELLIPSIS.split(quote.strip(" \"'“”「」")):
+        for part in _parts_of(quote):
             original = locate(part, text)
             if original:
                 found[original] = None
     return tuple(found)
+
+
+def whole_quote_in(quote: str, text: str) -> str | None:
+    """Return a quote in the spelling of the text, or None if any part of it is not in the text.
+
+    An ellipsis separates the parts of a quote.
+    """
+    parts = [part for part in _parts_of(quote) if part]
+    found = [locate(part, text) for part in parts]
+    originals = [original for original in found if original]
+    if not parts or len(originals) < len(parts):
+        return None
+    return " … ".join(originals)
+
+
+def _parts_of(quote: str) -> list[str]:
+    return _ELLIPSIS.split(quote.strip(" \"'“”「」"))
 
 
 def locate(quote: str, text: str) -> str | None:

@@ -1,13 +1,13 @@
 """Turn a valid answer into a finding: restore words, look evidence up, and give each name one spelling."""
 
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from edugraph_analyzer.documents import Document
 from edugraph_analyzer.error_types import OTHER
-from edugraph_analyzer.findings.evidence import found_in
+from edugraph_analyzer.findings.evidence import found_in, whole_quote_in
 from edugraph_analyzer.findings.schema import (
     Answer,
     ContentAnswer,
@@ -25,6 +25,7 @@ from edugraph_common.contracts.findings import (
     InteractionFinding,
     LinkedPoint,
     Prerequisite,
+    confidence_of_claim,
 )
 
 Named = TypeVar("Named")
@@ -139,28 +140,58 @@ def _content_finding(answer: ContentAnswer, context: MappingContext) -> ContentF
         )
         found_points.append(found_point)
 
-    # (name of the point, name of the required point) -> the last such prerequisite
-    pairs: dict[tuple[str, str], PrerequisiteAnswer] = {}
-    for named in answer.prerequisites:
-        if not holds_placeholder(named.requires):
-            pairs[same_name(named.point), same_name(named.requires)] = named
-    prerequisites = []
-    for (name, required_name), named in pairs.items():
-        if name not in spelling or name == required_name:
-            continue
-        prerequisite = Prerequisite(
-            point=spelling[name],
-            requires=spelling.get(required_name, named.requires),
-            confidence=context.capped(named.confidence, evidence),
-        )
-        prerequisites.append(prerequisite)
     return ContentFinding(
         knowledge_points=tuple(found_points),
-        prerequisites=tuple(prerequisites),
+        prerequisites=tuple(_prerequisites(answer, spelling, evidence, context)),
         confidence=context.capped(answer.confidence, evidence),
         evidence=evidence,
         evidence_found=bool(evidence),
     )
+
+
+def _prerequisites(
+    answer: ContentAnswer,
+    spelling: Mapping[str, str],
+    evidence: tuple[str, ...],
+    context: MappingContext,
+) -> list[Prerequisite]:
+    """Return the prerequisites of an answer, each pair once. `spelling` has the names of the points by their keys.
+
+    A prerequisite whose quote is not in the text is implied. If a pair was given twice, a quote counts first, and
+    then the later one.
+    """
+    # (name of the point, name of the required point) -> the prerequisite
+    pairs: dict[tuple[str, str], Prerequisite] = {}
+    for named in answer.prerequisites:
+        name = same_name(named.point)
+        required_name = same_name(named.requires)
+        if holds_placeholder(named.requires) or name not in spelling or name == required_name:
+            continue
+        quote = _quote_of(named, context)
+        confidence = confidence_of_claim(context.capped(named.confidence, evidence), quote)
+        before = pairs.get((name, required_name))
+        if quote is None and before is not None and before.quote is not None:
+            continue
+        pairs[name, required_name] = Prerequisite(
+            point=spelling[name],
+            requires=spelling.get(required_name, named.requires),
+            confidence=confidence,
+            quote=quote,
+        )
+    return list(pairs.values())
+
+
+def _quote_of(named: PrerequisiteAnswer, context: MappingContext) -> str | None:
+    """Return the words of the text that say a prerequisite, or None if the answer quotes none that stand there.
+
+    The name of a point alone does not say that it is needed.
+    """
+    if named.quote is None:
+        return None
+    quote = whole_quote_in(context.redactor.restore(named.quote), context.document.text)
+    if quote is None or same_name(quote) in (same_name(named.point), same_name(named.requires)):
+        return None
+    return quote
 
 
 def _distinct(found: Iterable[Named], name: Callable[[Named], str]) -> list[Named]:

@@ -131,6 +131,13 @@ def _or_none(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
         return None
 
 
+def _only_entry(value: Any) -> Any:
+    """Return the entry of a list of one. `evidence` is a list, so a model may give a quote as a list as well."""
+    if isinstance(value, list) and len(value) == 1:
+        return value[0]
+    return value
+
+
 def _cut(longest: int) -> Callable[[Any], Any]:
     """Return a function that cuts a text, and replaces the characters in it that cannot be encoded."""
 
@@ -224,6 +231,9 @@ class PointAnswer(Wire):
 
 
 class PrerequisiteAnswer(Wire):
+    """A prerequisite. `quote` comes first, so that a model looks for the words before it names anything."""
+
+    quote: Annotated[Quote | None, BeforeValidator(_only_entry), WrapValidator(_or_none)] = None
     point: Label
     requires: Label
     confidence: Likely

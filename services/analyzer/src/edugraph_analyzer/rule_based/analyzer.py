@@ -268,9 +268,10 @@ def _content_finding(document: Document) -> ContentFinding:
 
     prerequisites: list[Prerequisite] = []
     for each in stated:
-        prerequisites.append(
-            Prerequisite(point=each.point, requires=each.requires, confidence=each.confidence)
+        prerequisite = Prerequisite(
+            point=each.point, requires=each.requires, confidence=each.confidence, quote=each.words
         )
+        prerequisites.append(prerequisite)
     quoted = [*(each.words for each in stated), *(point.name for point in points)]
     return ContentFinding(
         knowledge_points=tuple(points),

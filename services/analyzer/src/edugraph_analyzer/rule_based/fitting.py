@@ -1,11 +1,13 @@
 """Fitting the offline analyser to labelled mistakes of a course, with confidence from mistakes it has not seen."""
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
+from statistics import fmean, stdev
 
 from edugraph_analyzer.documents import Document, Unreadable, read_document
 from edugraph_analyzer.prompting.relevance import likenesses
@@ -27,6 +29,10 @@ _FOLDS = 5
 _NAME_WEIGHTS = (0.0, 0.1, 0.2, 0.4, 0.8, 8.0)
 _BINS = 10
 _FEWEST_IN_A_BIN = 20
+# Mistakes with a known kind from which the comparison with the most frequent kind says something.
+_FEWEST_WITH_A_KIND = 20
+# The half width of a 95 % interval in standard errors.
+_NORMAL_95 = 1.96
 
 Scored = list[tuple[float, bool]]
 """Pairs of a score and whether what had it was right."""
@@ -51,9 +57,9 @@ def fit_course(
     """Return the header and the rows of a fit. The first MOST_ITEMS mistakes count.
 
     Scores become confidence by cross-validation: a fit to the mistakes of the other students judges each fifth of the
-    students. If a part is not better than chance there, its step function is empty and it says nothing. A mistake is
-    judged twice: with the labelled mistakes at the same question, if there are any, and without them, because a
-    school gives new questions to whole classes.
+    students. The fit names kinds of mistakes only if it was right more often than the most frequent kind. The points
+    of a mistake are judged twice: with the labelled mistakes at the same question, if there are any, and without
+    them, because a school gives new questions to whole classes.
     """
     labelled = labelled[:MOST_ITEMS]
     bags = [words_of(document) for document, _ in labelled]
@@ -76,7 +82,10 @@ def fit_course(
         )
     texts = [document.text for document, _ in labelled]
     points = _points_held_out(rows, texts)
-    recall, type_steps = _types_held_out(rows)
+    kinds = _kinds_held_out(rows)
+    type_steps: Steps = ()
+    if kinds.is_useful:
+        type_steps = steps_of(kinds.scored)
     lines = "\n".join(row.model_dump_json() for row in rows)
     digest = hashlib.sha256(lines.encode()).hexdigest()[:8]
     header = FitHeader(
@@ -91,7 +100,8 @@ def fit_course(
         held_out={
             "hit@1_same_question": round(points.same_question.share_of_hits, 3),
             "hit@1_new_question": round(points.new_question.share_of_hits, 3),
-            "mean_recall_of_types": round(recall, 3),
+            "kinds_right": kinds.share(kinds.right),
+            "most_frequent_kind": kinds.share(kinds.right_by_frequency),
         },
     )
     return header, rows
@@ -167,35 +177,60 @@ def _points_held_out(rows: Sequence[LabelledRow], texts: Sequence[str]) -> _Poin
     return max(tried, key=lambda each: (each.hits, -each.name_weight))
 
 
-def _types_held_out(rows: Sequence[LabelledRow]) -> tuple[float, Steps]:
-    """Return the mean, over the types, of the share that is recognised, and the steps of confidence.
+@dataclass
+class _KindsHeldOut:
+    """Held-out mistakes with a known kind: how many had it named right, by the fit and by the most frequent kind.
 
-    The steps are empty if the mean is not larger than that of a guess.
+    `differences` has for each mistake 1 if only the fit was right, -1 if only the most frequent kind was, and else 0.
     """
-    scored: Scored = []
-    seen: Counter[str] = Counter()
-    recognised: Counter[str] = Counter()
+
+    scored: Scored = field(default_factory=list)
+    right: int = 0
+    right_by_frequency: int = 0
+    differences: list[int] = field(default_factory=list)
+
+    def judge(self, is_right: bool, is_most_frequent: bool) -> None:
+        self.right += is_right
+        self.right_by_frequency += is_most_frequent
+        self.differences.append(is_right - is_most_frequent)
+
+    def share(self, count: int) -> float:
+        number = len(self.differences)
+        if number == 0:
+            return 0.0
+        return round(count / number, 3)
+
+    @property
+    def is_useful(self) -> bool:
+        """Whether the 95 % interval of the mean difference lies above 0."""
+        number = len(self.differences)
+        if number < _FEWEST_WITH_A_KIND:
+            return False
+        mean = fmean(self.differences)
+        error = stdev(self.differences) / math.sqrt(number)
+        lowest = mean - _NORMAL_95 * error
+        return lowest > 0
+
+
+def _kinds_held_out(rows: Sequence[LabelledRow]) -> _KindsHeldOut:
+    """Return how the fit names the kinds of mistakes that it has not seen."""
+    found = _KindsHeldOut()
     for learned, held_out in _folds(rows):
         classifier = Classifier(learned)
+        counts = Counter(chain.from_iterable(row.error_types for row in learned))
+        most_frequent = max(counts, key=lambda name: (counts[name], name), default=None)
         for index in held_out:
             row = rows[index]
             if not row.error_types:
                 continue
             said = classifier.said(row.words, row.signs)
-            if said is None:
-                continue
-            name, lead = said
-            scored.append((lead, name in row.error_types))
-            seen.update(row.error_types)
-            recognised[name] += row.error_types.count(name)
-    known = Classifier(rows).types
-    if not known:
-        return 0.0, ()
-    recall = sum(recognised[name] / seen[name] for name in known if seen[name]) / len(known)
-    share_of_a_guess = 1 / len(known)
-    if recall <= share_of_a_guess:
-        return recall, ()
-    return recall, steps_of(scored)
+            is_right = False
+            if said is not None:
+                name, lead = said
+                is_right = name in row.error_types
+                found.scored.append((lead, is_right))
+            found.judge(is_right, most_frequent in row.error_types)
+    return found
 
 
 def steps_of(scored: Scored) -> Steps:

@@ -18,7 +18,6 @@ from edugraph_common.runtime.service.problems import Refusal
 from edugraph_common.runtime.shared_state.api_keys import ApiKeys
 from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_common.runtime.shared_state.job_store import Jobs
-from edugraph_common.runtime.shared_state.live_counts import LiveCounts
 from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.runtime.shared_state.sessions import token_sent
 from edugraph_common.runtime.shared_state.source_registry import SourceRegistry
@@ -33,8 +32,9 @@ from edugraph_gateway.operations.live_sources import LiveDays
 from edugraph_gateway.operations.readiness import Probes
 from edugraph_gateway.operations.restriction import Restrictions
 from edugraph_gateway.operations.task_results import TaskResults
+from edugraph_gateway.settings import SignedSender
 from edugraph_gateway.submission.intake import Intake
-from edugraph_gateway.submission.live_records import LiveGatherer
+from edugraph_gateway.submission.record_receiver import RecordReceiver
 from edugraph_gateway.submission.statements import StatementReceiver
 
 AUDIT_TIMEOUT_SECONDS = 2.0
@@ -153,15 +153,17 @@ DiagnoseDep = Annotated[Callable[[], list[Check]], part(lambda gateway: gateway.
 EndingDep = Annotated[Event, part(lambda gateway: gateway.ending)]
 EventStreamsDep = Annotated[EventStreams, part(lambda gateway: gateway.event_streams)]
 IntakeDep = Annotated[Intake, part(lambda gateway: gateway.intake)]
-LiveDep = Annotated[LiveGatherer, part(lambda gateway: gateway.live)]
 LiveDaysDep = Annotated[LiveDays, part(lambda gateway: gateway.live_days)]
-LiveCountsDep = Annotated[LiveCounts, part(lambda gateway: gateway.live_counts)]
+RecordsDep = Annotated[RecordReceiver, part(lambda gateway: gateway.records)]
 StatementsDep = Annotated[StatementReceiver, part(lambda gateway: gateway.statements)]
 JobsDep = Annotated[Jobs, part(lambda gateway: gateway.jobs)]
 ProbesDep = Annotated[Probes, part(lambda gateway: gateway.probes)]
 RestrictionsDep = Annotated[Restrictions, part(lambda gateway: gateway.restrictions)]
 TaskOwnersDep = Annotated[TaskOwners, part(lambda gateway: gateway.task_owners)]
 SourcesDep = Annotated[SourceRegistry, part(lambda gateway: gateway.intake.sources)]
+SignedSendersDep = Annotated[
+    dict[str, SignedSender], part(lambda gateway: gateway.settings.signed_senders)
+]
 PlatformPrefixesDep = Annotated[
     dict[str, str], part(lambda gateway: gateway.settings.platform_prefixes)
 ]

@@ -71,6 +71,11 @@ class Admission:
                 f"the caller could not be looked up within {TIMEOUT_SECONDS:g} s"
             ) from None
 
+    async def admit_signed(self, sender: Caller) -> None:
+        """Admit a sender whose signature was right. Raises Problem 429, and Retryable without Redis."""
+        if not self._rate_limiter.spend(sender.client_id):
+            await in_time(lambda: self._take_turn(sender), TIMEOUT_SECONDS, self._threads)
+
     async def holds(self, token: str, *any_of: Scope) -> bool:
         """Whether a caller who was admitted still would be: the key is not revoked, the token not run out.
 
@@ -109,11 +114,15 @@ class Admission:
             raise not_known(token, f"{words} (the bootstrap key ends with the first).")
         if not caller.may(*any_of):
             raise missing_scope(caller, *any_of)
+        self._take_turn(caller)
+        return caller
+
+    def _take_turn(self, caller: Caller) -> None:
+        """Raise Problem 429 if the caller has sent as many requests as they may, and Retryable."""
         wait_seconds = self._rate_limiter.take(caller.client_id)
         if wait_seconds:
             words = "More requests than this client may send; slow down."
             raise Problem(429, "rate", words, retry_after=wait_seconds)
-        return caller
 
     def _keeper(self, token: str) -> KeyRing | Issuer | Sessions:
         return keeper_of(token, self._key_ring, self._issuer, self._sessions)

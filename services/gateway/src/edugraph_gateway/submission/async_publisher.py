@@ -1,8 +1,8 @@
 """Publishing for a process that accepts a lot: one connection, many messages on their way, each one confirmed.
 
 Celery waits a round trip for every message in a thread of its own. Here the event loop waits for all confirms at
-once, and what is sent in one turn of the loop is one write. The messages are Celery's own, made by the same app, its
-`task-sent` events included. docs/adr/0011-async-publisher.md has the figures and what was tried instead.
+once. The messages are Celery's own, made by the same app, its `task-sent` events included. ADR 137 says what was
+tried instead.
 """
 
 import asyncio
@@ -11,44 +11,56 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
-import pika
-import pika.exceptions
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.exceptions import (
+    AMQPError,
+    ChannelInvalidStateError,
+    DeliveryError,
+    PublishError,
+)
 from celery import Celery
 from celery.signals import before_task_publish
-from pika.adapters.asyncio_connection import AsyncioConnection
-from pika.channel import Channel
+from yarl import URL
 
 from edugraph_common.contracts.errors import QueueFull, Retryable, what
 from edugraph_common.contracts.messages import Message
 from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.runtime.messaging.celery_app import HEARTBEAT_SECONDS
 from edugraph_common.runtime.messaging.dead_letters import header_value
-from edugraph_common.runtime.messaging.provisioning import connection_parameters
+from edugraph_common.runtime.messaging.provisioning import vhost
 from edugraph_common.runtime.messaging.publisher import check_bytes, describe
 from edugraph_common.runtime.messaging.topology import TASKS
 from edugraph_common.runtime.service.settings import Settings
 
 EVENTS_EXCHANGE = "celeryev"  # Celery's own exchange for `task-sent`
 EVENTS_GATHERED_SECONDS = 0.1
-PERSISTENT = 2
+# A broker that does not answer must not hold up the end of a gateway.
+CLOSE_SECONDS = 2.0
 _NODE = f"gen{os.getpid()}@{socket.gethostname()}"
-_EVENT_PROPERTIES = pika.BasicProperties(
-    content_type="application/json",
-    content_encoding="utf-8",
-    delivery_mode=1,
-    headers={"hostname": _NODE},
-)
+# The errors of a connection that ended, whatever the operation was. The library raises StopAsyncIteration if a node
+# closes the connection before it has greeted, and a TimeoutError is an OSError.
+_LOST = (AMQPError, ChannelInvalidStateError, OSError, StopAsyncIteration)
 
 
 class TaskMessage(NamedTuple):
     task: str
     key: str
-    properties: pika.BasicProperties
-    body: bytes
+    content: aio_pika.Message
+
+
+class _Open(NamedTuple):
+    """A connection with the channel and the exchanges that are published to."""
+
+    connection: AbstractConnection
+    channel: AbstractChannel
+    tasks: AbstractExchange
+    events: AbstractExchange
 
 
 class AsyncPublisher:
@@ -57,16 +69,12 @@ class AsyncPublisher:
     def __init__(self, app: Celery, settings: Settings, *, timeout_seconds: float) -> None:
         self._app = app
         self._timeout_seconds = timeout_seconds
-        self._nodes = deque(connection_parameters(settings, timeout=timeout_seconds))
-        for parameters in self._nodes:
-            parameters.heartbeat = HEARTBEAT_SECONDS
+        self._nodes = deque(node_addresses(settings))
         self._connecting = asyncio.Lock()
-        self._connection: AsyncioConnection | None = None
-        self._channel: Channel | None = None
-        self._tag = 0
-        self._waiting: dict[int, tuple[str, asyncio.Future[None]]] = {}
-        self._returned: set[str] = set()
+        self._open: _Open | None = None
         self._events: list[dict[str, Any]] = []
+        # The event loop itself keeps only weak references to its tasks.
+        self._background: set[asyncio.Task[None]] = set()
 
     async def send(self, task: str, message: Message, *, task_id: str) -> None:
         """Return when the broker has the message in a queue.
@@ -74,121 +82,117 @@ class AsyncPublisher:
         Raises Retryable, QueueFull, and Rejected for a large message.
         """
         made = task_message(self._app, task, message, task_id)
+        used: _Open | None = None
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                channel = self._channel or await self._open()
-                # The broker counts what is published on a channel: the confirm will name this number.
-                self._tag += 1
-                confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                self._waiting[self._tag] = (task_id, confirmed)
-                channel.basic_publish(
-                    TASKS.name, made.key, made.body, made.properties, mandatory=True
-                )
-                # Monitors learn a task's queue from `task-sent`. Several events go together, as workers send theirs.
-                if not self._events:
-                    asyncio.get_running_loop().call_later(
-                        EVENTS_GATHERED_SECONDS, self._send_events
-                    )
-                self._events.append(sent_event(made, task_id))
-                await confirmed
+                used = await self._opened()
+                self._note_sent(made, task_id)
+                await used.tasks.publish(made.content, made.key, mandatory=True)
         except TimeoutError:
-            # The connection may be a hole that swallows everything: the next one goes to another node.
-            self._nodes.rotate(-1)
+            # The connection may be a hole that swallows everything, so the next one goes to another node.
+            self._give_up(used)
             reason = f"the broker did not confirm the message within {self._timeout_seconds:g} s"
-            self._give_up(reason)
             raise Retryable(reason) from None
-        except pika.exceptions.AMQPError as error:
-            self._give_up(f"the broker closed the connection ({type(error).__name__})")
-            raise Retryable(
-                f"the broker did not confirm the message ({type(error).__name__})"
-            ) from error
+        except PublishError:
+            words = "no queue takes this message; run: edugraph topology apply"
+            raise Retryable(words) from None
+        except DeliveryError:
+            raise QueueFull from None
+        except _LOST as error:
+            self._give_up(used)
+            words = f"the broker did not confirm the message ({what(error)})"
+            raise Retryable(words) from error
 
-    def close(self) -> None:
-        self._send_events()
-        self._give_up("the gateway is being stopped")
+    async def close(self) -> None:
+        """Send the events that wait, and close the connection."""
+        await self._send_events()
+        if self._open is not None:
+            await _close(self._open.connection)
+            self._open = None
 
-    def _send_events(self) -> None:
-        """Publish the gathered events. Nobody waits for their confirm; without a connection they are lost."""
+    def _note_sent(self, made: TaskMessage, task_id: str) -> None:
+        """Monitors learn the queue of a task from `task-sent`. Several events go together, as workers send theirs."""
+        if not self._events:
+            asyncio.get_running_loop().call_later(
+                EVENTS_GATHERED_SECONDS, lambda: self._begin(self._send_events())
+            )
+        self._events.append(sent_event(made, task_id))
+
+    async def _send_events(self) -> None:
+        """Publish the gathered events. They are lost without a connection, as Celery's own are."""
         events = self._events
         self._events = []
-        if self._channel is not None and events:
-            self._tag += 1
-            body = json.dumps(events).encode()
-            self._channel.basic_publish(EVENTS_EXCHANGE, "task.multi", body, _EVENT_PROPERTIES)
+        if self._open is None or not events:
+            return
+        content = aio_pika.Message(
+            json.dumps(events).encode(),
+            content_type="application/json",
+            content_encoding="utf-8",
+            delivery_mode=aio_pika.DeliveryMode.NOT_PERSISTENT,
+            headers={"hostname": _NODE},
+        )
+        with suppress(*_LOST):
+            async with asyncio.timeout(self._timeout_seconds):
+                await self._open.events.publish(content, "task.multi", mandatory=False)
 
-    async def _open(self) -> Channel:
-        """Connect to the node that answered last time first. Raises what the last node said."""
+    async def _opened(self) -> _Open:
+        """Return the open connection, or connect to the first node that answers. Raises what the last one said."""
         async with self._connecting:
-            if self._channel is not None:
-                return self._channel
+            if self._open is not None and not self._open.channel.is_closed:
+                return self._open
+            self._give_up(self._open)
+            seconds_of_node = self._timeout_seconds / len(self._nodes)
             for _ in range(len(self._nodes) - 1):
-                with suppress(Retryable):
-                    self._connection = await connect(self._nodes[0], self._closed)
-                    break
+                with suppress(*_LOST):
+                    self._open = await connect(self._nodes[0], seconds_of_node)
+                    return self._open
                 self._nodes.rotate(-1)
-            else:
-                self._connection = await connect(self._nodes[0], self._closed)
-            connection = self._connection
-            channel: Channel = await callback_value(
-                lambda done: connection.channel(on_open_callback=done)
-            )
-            channel.add_on_close_callback(self._closed)
-            # A message that no queue took comes back, and then its confirm follows.
-            channel.add_on_return_callback(
-                lambda _channel, _method, properties, _body: self._returned.add(
-                    str(properties.correlation_id)
-                )
-            )
-            await callback_value(
-                lambda done: channel.exchange_declare(
-                    EVENTS_EXCHANGE, "topic", durable=True, callback=done
-                )
-            )
-            await callback_value(
-                lambda done: channel.confirm_delivery(self._confirmed, callback=done)
-            )
-            self._tag = 0
-            self._waiting.clear()
-            self._channel = channel
-            return channel
+            self._open = await connect(self._nodes[0], seconds_of_node)
+            return self._open
 
-    def _confirmed(self, frame: Any) -> None:
-        method = frame.method
-        tags = [method.delivery_tag]
-        if method.multiple:
-            tags = [tag for tag in self._waiting if tag <= method.delivery_tag]
-        for tag in tags:
-            task_id, future = self._waiting.pop(tag, ("", None))
-            if future is None or future.done():
-                continue
-            if isinstance(method, pika.spec.Basic.Nack):
-                future.set_exception(QueueFull())
-            elif task_id in self._returned:
-                future.set_exception(
-                    Retryable("no queue takes this message; run: edugraph topology apply")
-                )
-            else:
-                future.set_result(None)
-            self._returned.discard(task_id)
+    def _give_up(self, used: _Open | None) -> None:
+        """Forget a connection, unless another request has opened a new one. The next one goes to another node."""
+        if used is None or used is not self._open:
+            return
+        self._open = None
+        self._nodes.rotate(-1)
+        self._begin(_close(used.connection))
 
-    def _closed(self, closed: Any, error: BaseException) -> None:
-        if closed in (self._connection, self._channel):
-            self._give_up(f"the broker closed the connection ({type(error).__name__})")
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
-    def _give_up(self, reason: str) -> None:
-        """Forget the connection, and tell everybody who waits for a confirm."""
-        connection = self._connection
-        self._connection = None
-        self._channel = None
-        waiting = self._waiting
-        self._waiting = {}
-        self._returned.clear()
-        for _, future in waiting.values():
-            if not future.done():
-                future.set_exception(Retryable(reason))
-                future.exception()  # the task that waited may be gone, and asyncio would warn of an unread error
-        if connection is not None and not (connection.is_closed or connection.is_closing):
-            connection.close()
+
+def node_addresses(settings: Settings) -> list[URL]:
+    """Return the address of each node of the broker, all with the virtual host of the first."""
+    addresses = []
+    for address in settings.broker_urls:
+        node = URL(address).with_path(f"/{unquote(vhost(settings))}")
+        addresses.append(node.update_query(heartbeat=HEARTBEAT_SECONDS))
+    return addresses
+
+
+async def connect(node: URL, timeout_seconds: float) -> _Open:
+    """Open a connection to one node, and a channel with confirms."""
+    connection = aio_pika.Connection(node)
+    try:
+        await connection.connect(timeout=timeout_seconds)
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        tasks = await channel.get_exchange(TASKS.name, ensure=False)
+        events = await channel.declare_exchange(
+            EVENTS_EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True
+        )
+    except BaseException:
+        await _close(connection)
+        raise
+    return _Open(connection, channel, tasks, events)
+
+
+async def _close(connection: AbstractConnection) -> None:
+    with suppress(*_LOST):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await connection.close()
 
 
 def task_message(app: Celery, task: str, message: Message, task_id: str) -> TaskMessage:
@@ -201,17 +205,18 @@ def task_message(app: Celery, task: str, message: Message, task_id: str) -> Task
     before_task_publish.send(
         sender=task, body=made.body, headers=headers, properties=made.properties
     )
-    properties = pika.BasicProperties(
+    written = json.dumps(made.body).encode()
+    check_bytes(len(written))
+    content = aio_pika.Message(
+        written,
         content_type="application/json",
         content_encoding="utf-8",
         correlation_id=task_id,
-        delivery_mode=PERSISTENT,
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         priority=ROUTES[task].priority,
         headers={name: header_value(value) for name, value in headers.items()},
     )
-    written = json.dumps(made.body).encode()
-    check_bytes(len(written))
-    return TaskMessage(task, ROUTES[task].key, properties, written)
+    return TaskMessage(task, ROUTES[task].key, content)
 
 
 def sent_event(made: TaskMessage, task_id: str) -> dict[str, Any]:
@@ -237,67 +242,3 @@ def sent_event(made: TaskMessage, task_id: str) -> dict[str, Any]:
         "exchange": TASKS.name,
         "routing_key": route.key,
     }
-
-
-class GatheringConnection(AsyncioConnection):  # type: ignore[misc]  # pika has no types
-    """Sends in one piece what was written in one turn of the event loop; pika itself writes each frame alone.
-
-    pika has no public hook for this, so its private `_adapter_emit_data` is overridden. That is why the version of
-    pika is pinned, and why tests/test_async_publisher.py fails when a new version calls it otherwise.
-    """
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        self._unsent: list[bytes] = []
-        super().__init__(*arguments, **named)
-
-    def _adapter_emit_data(self, data: bytes) -> None:
-        if not self._unsent:
-            asyncio.get_running_loop().call_soon(self._send_gathered)
-        self._unsent.append(data)
-
-    def _send_gathered(self) -> None:
-        whole = b"".join(self._unsent)
-        self._unsent = []
-        if not self.is_closed:
-            # The socket may not take all of it at once; of a view the rest is cut off without a copy.
-            super()._adapter_emit_data(memoryview(whole))
-
-
-async def connect(
-    parameters: pika.URLParameters, closed: Callable[[Any, BaseException], None]
-) -> AsyncioConnection:
-    """Open a connection to one node. `closed` is called when it ends. Raises Retryable."""
-    opened: asyncio.Future[AsyncioConnection] = asyncio.get_running_loop().create_future()
-
-    def on_failure(_connection: Any, error: Any) -> None:
-        if not opened.done():
-            name = error
-            if not isinstance(error, str):
-                name = what(error)
-            opened.set_exception(Retryable(f"the broker cannot be reached ({name})"))
-
-    def on_open(connection: AsyncioConnection) -> None:
-        if opened.done():  # nobody waits for it any more
-            connection.close()
-        else:
-            opened.set_result(connection)
-
-    GatheringConnection(
-        parameters,
-        on_open_callback=on_open,
-        on_open_error_callback=on_failure,
-        on_close_callback=closed,
-    )
-    return await opened
-
-
-async def callback_value(call: Callable[[Callable[[Any], None]], Any]) -> Any:
-    """Start an operation of pika that ends in a callback, and return the value that the callback gets."""
-    answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-    def done(value: Any) -> None:
-        if not answer.done():
-            answer.set_result(value)
-
-    call(done)
-    return await answer

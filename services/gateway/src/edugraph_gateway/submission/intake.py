@@ -28,7 +28,11 @@ from edugraph_gateway.submission.uploads import UploadSlots
 
 @dataclass(frozen=True)
 class Intake:
-    """The parts that take new work in. `preview_slots` limits the previews that run at the same time."""
+    """The parts that take new work in.
+
+    `preview_slots` limits the previews that run at the same time. `unproven_slots` limits the signed bodies that are
+    read at the same time, since anybody can send one.
+    """
 
     backpressure: Backpressure
     acceptance_numbers: AcceptanceNumbers
@@ -37,6 +41,7 @@ class Intake:
     upload_slots: UploadSlots
     limits: BodyLimits
     preview_slots: CapacityLimiter
+    unproven_slots: CapacityLimiter
     sources: SourceRegistry
     action_permits: ActionPermits
 
@@ -53,11 +58,12 @@ class Intake:
         file_format: Format | None = None,
         *,
         is_live: bool = False,
+        is_signed: bool = False,
     ) -> DataSource | None:
         """Return the source of new work, and note that it is in use. None means the default source.
 
         An import has a `file_format`, which the source must take. A source that is paused or observed is not in use
-        by what `is_live`.
+        by what `is_live`. With `is_signed` the caller is the sender of this source, and needs no key that writes it.
 
         Raises Refusal 422 for a source that is not the caller's, Problem 422, Retryable.
         """
@@ -67,7 +73,7 @@ class Intake:
                     caller.client_id,
                     named,
                     file_format,
-                    may_any=caller is ANYBODY,
+                    may_any=is_signed or caller is ANYBODY,
                     is_live=is_live,
                 ),
                 WRITE_TIMEOUT_SECONDS,
@@ -83,14 +89,18 @@ class Intake:
             raise Problem(422, "source", str(wrong)) from None
 
     async def use_live_source(
-        self, caller: Caller, name: str, file_format: Format
+        self, caller: Caller, name: str, file_format: Format, *, is_signed: bool = False
     ) -> DataSource | None:
         """Return the source with this name for rows that come live, and note that it is in use.
+
+        With `is_signed` the caller is its sender.
 
         Raises Refusal 404 for a source that is not the caller's, Problem 422, Problem 503 if it is paused, Retryable.
         """
         try:
-            source = await self.use_source(caller, name, file_format, is_live=True)
+            source = await self.use_source(
+                caller, name, file_format, is_live=True, is_signed=is_signed
+            )
         except Refusal:
             raise not_found_for(caller.client_id, "source", name) from None
         refuse_paused(source)

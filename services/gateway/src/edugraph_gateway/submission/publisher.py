@@ -18,7 +18,7 @@ class Publisher(Protocol):
     async def send(self, task: str, message: Message, *, task_id: str) -> None:
         """Return when the message is in a queue. Raises Retryable or Rejected."""
 
-    def close(self) -> None: ...
+    async def close(self) -> None: ...
 
 
 class ThreadedPublisher:
@@ -36,7 +36,7 @@ class ThreadedPublisher:
             self._threads,
         )
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self._app.close()
 
 

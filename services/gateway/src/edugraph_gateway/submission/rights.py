@@ -5,6 +5,9 @@ from typing import TypedDict
 from edugraph_common.contracts.messages import ImportRights, person_mark
 from edugraph_common.runtime.shared_state.callers import Caller
 
+# The id of a job that is never made, where rows are only looked at.
+MARK_ID = "preview"
+
 
 class RequestedBy(TypedDict):
     """The fields of `messages.Requested`."""

@@ -193,14 +193,14 @@ class StatementReceiver:
         """Return the statements with an id and a moment each. Raises Retryable."""
         without_both: dict[str, dict[str, Any]] = {}  # key of the content -> statement
         for statement in request.statements:
-            if _needs_both(statement):
+            if needs_both(statement):
                 without_both[statement_id(statement)] = statement
         moments = await self._moments(request, without_both)
         with_ids = []
         for statement in request.statements:
             name = statement_id(statement)
             at = self.now()
-            if _needs_both(statement):
+            if needs_both(statement):
                 moment = moments[name]
                 name = moment.statement_id
                 at = moment.at
@@ -338,7 +338,7 @@ def _wrong_files(request: Request) -> str:
     return ""
 
 
-def _needs_both(statement: Mapping[str, Any]) -> bool:
+def needs_both(statement: Mapping[str, Any]) -> bool:
     """Return whether a statement came without id and time."""
     return statement.get("id") is None and _moment(statement) is None
 

@@ -4,6 +4,8 @@ A prerequisite may be followed if a school's definition states it, if a reviewer
 texts say it. Otherwise it is a proposal: people see it and can accept it
 (docs/adr/0125-two-texts-say-a-prerequisite.md).
 
+- A text says what is quoted from it. A claim without a quote is implied: nobody can check it, so it is only proposed,
+  and its confidence is small. The claims that earlier releases stored have no quotes.
 - Texts with the same letters and digits are copies and count as one text. So a text that was imported under two ids
   does not confirm itself.
 - Points that mean the same count as one point, as they do when a question follows prerequisites.
@@ -17,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
+from edugraph_common.contracts.findings import confidence_of_claim
 from edugraph_importer.graph.driver import Connection
 from edugraph_importer.graph.model import Pair
 from edugraph_importer.graph.statements import CYPHER
@@ -31,27 +34,32 @@ class Claims:
     """All claims. Each claim is a pair of a point and the point that it requires.
 
     `confidence` has the confidence of the strongest claim. `stated` has the claims of definitions. `texts` has the
-    ids of the texts that say each of the others.
+    ids of the texts that say each of the others in words.
     """
 
     confidence: dict[Pair, float] = field(default_factory=dict)
     stated: set[Pair] = field(default_factory=set)
     texts: dict[Pair, set[str]] = field(default_factory=lambda: defaultdict(set))
 
-    def add(self, pair: Pair, confidence: float, text: str | None) -> None:
-        """Add a claim of a text, or of a definition if `text` is None."""
-        self.confidence[pair] = max(confidence, self.confidence.get(pair, 0.0))
+    def add(self, pair: Pair, confidence: float, text: str | None, quote: str) -> None:
+        """Add a claim of a text, or of a definition if `text` is None. A claim with an empty quote is implied."""
         if text is None:
             self.stated.add(pair)
         else:
-            self.texts[pair].add(text)
+            confidence = confidence_of_claim(confidence, quote)
+            if quote:
+                self.texts[pair].add(text)
+        self.confidence[pair] = max(confidence, self.confidence.get(pair, 0.0))
 
 
 def read_claims(connection: Connection) -> Claims:
     claims = Claims()
     for row in connection.read(CYPHER["all_claims"]):
-        for required, confidence in zip(row["requires"], row["confidence"], strict=True):
-            claims.add((row["id"], required), confidence, row["text"])
+        # A definition has no quotes, and findings of earlier releases have none either.
+        quotes = row["quotes"] or [""] * len(row["requires"])
+        each_claim = zip(row["requires"], row["confidence"], quotes, strict=True)
+        for required, confidence, quote in each_claim:
+            claims.add((row["id"], required), confidence, row["text"], quote)
     return claims
 
 

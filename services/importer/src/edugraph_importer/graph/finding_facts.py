@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
@@ -59,7 +59,7 @@ PROPERTIES = (
 
 Links = dict[str, dict[str, Any]]  # id of the node at the end -> properties of the relationship
 
-_CLAIMS = ("requires", "requires_confidence")
+_CLAIMS = ("requires", "requires_confidence", "requires_quotes")
 _DESCRIBES_PROPERTIES = ("importance", "order", "description", "category", *_CLAIMS)
 # Relationship type -> properties of a link that a reviewer accepted and no model found. It has no spelling of its
 # own.
@@ -89,17 +89,24 @@ _SINGLE_OF_LABEL: Mapping[str, tuple[str, ...]] = {
 _FINDING: TypeAdapter[Finding] = TypeAdapter(Finding)
 
 
+class Claim(NamedTuple):
+    """A prerequisite that a text claims. Without a quote it is implied."""
+
+    confidence: float
+    quote: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class FindingFacts:
     """The facts of one finding.
 
-    `links` has the links by relationship type. `prerequisites` maps (point, required point) to the confidence.
+    `links` has the links by relationship type. `prerequisites` maps (point, required point) to the claim.
     `proposed_types` maps the ids of types of mistakes that the school's list does not have to their spellings. They
     become links when a reviewer accepts them.
     """
 
     links: Mapping[str, Links] = field(default_factory=dict)
-    prerequisites: Mapping[Pair, float] = field(default_factory=dict)
+    prerequisites: Mapping[Pair, Claim] = field(default_factory=dict)
     sentiment: str | None = None
     severity: str | None = None
     difficulty: str | None = None
@@ -179,9 +186,7 @@ def reviewed(facts: FindingFacts, label: str, verdicts: str) -> FindingFacts:
 
     rejected_points = set(rejected.get("knowledge_point", ()))
     found_claims = facts.prerequisites.items()
-    claims = {
-        pair: confidence for pair, confidence in found_claims if rejected_points.isdisjoint(pair)
-    }
+    claims = {pair: claim for pair, claim in found_claims if rejected_points.isdisjoint(pair)}
     if claims != facts.prerequisites:
         links["DESCRIBES"] = {
             end: link | dict.fromkeys(_CLAIMS) for end, link in links["DESCRIBES"].items()
@@ -205,11 +210,13 @@ def reviewed(facts: FindingFacts, label: str, verdicts: str) -> FindingFacts:
     )
 
 
-def _add_claims(links: Links, claims: Mapping[Pair, float]) -> None:
-    for (point_id, required_id), confidence in sorted(claims.items()):
+def _add_claims(links: Links, claims: Mapping[Pair, Claim]) -> None:
+    """Add claims to the links of their points. A list cannot hold null, so an implied claim has an empty quote."""
+    for (point_id, required_id), claim in sorted(claims.items()):
         link = links[point_id]
         link["requires"] = [*(link["requires"] or ()), required_id]
-        link["requires_confidence"] = [*(link["requires_confidence"] or ()), confidence]
+        link["requires_confidence"] = [*(link["requires_confidence"] or ()), claim.confidence]
+        link["requires_quotes"] = [*(link["requires_quotes"] or ()), claim.quote or ""]
 
 
 def facts_of(finding: Finding) -> FindingFacts:
@@ -239,15 +246,16 @@ def facts_of(finding: Finding) -> FindingFacts:
 
 def _facts_of_content(finding: ContentFinding) -> FindingFacts:
     names = [point.name for point in finding.knowledge_points]
-    prerequisites: dict[Pair, float] = {}
-    for claim in finding.prerequisites:
-        names += (claim.point, claim.requires)
-        point_id = canonical_name(claim.point)
-        required_id = canonical_name(claim.requires)
+    prerequisites: dict[Pair, Claim] = {}
+    for found in finding.prerequisites:
+        names += (found.point, found.requires)
+        point_id = canonical_name(found.point)
+        required_id = canonical_name(found.requires)
         if point_id == required_id:
             continue  # A point that requires itself is dropped.
         pair = (point_id, required_id)
-        prerequisites[pair] = max(claim.confidence, prerequisites.get(pair, 0.0))
+        claim = Claim(found.confidence, found.quote or None)
+        prerequisites[pair] = max(claim, prerequisites.get(pair, claim), key=_rank_of_claim)
     links = _links_by_name(names)
     for link in links.values():
         link.update(dict.fromkeys(_DESCRIBES_PROPERTIES))
@@ -261,6 +269,11 @@ def _facts_of_content(finding: ContentFinding) -> FindingFacts:
         link["category"] = link["category"] or point.category
     _add_claims(links, prerequisites)
     return FindingFacts({"DESCRIBES": links}, prerequisites)
+
+
+def _rank_of_claim(claim: Claim) -> tuple[bool, float, str]:
+    """Return a key by which the claim that counts is the greatest: a quoted one, then the strongest."""
+    return claim.quote is not None, claim.confidence, claim.quote or ""
 
 
 def _smaller_order(first: int | None, second: int | None) -> int | None:

@@ -229,5 +229,5 @@ def _derive_prerequisites_again(connection: Connection) -> None:
 
 
 # Version -> the step to the next version. Graphs of earlier versions are imported again.
-# 11: prerequisites that only one text says are followed. The next settler derives all of them again.
-STEPS: Mapping[int, Step] = {11: _derive_prerequisites_again}
+# 12: prerequisites without a quote count as said. The next settler derives all of them again.
+STEPS: Mapping[int, Step] = {12: _derive_prerequisites_again}

@@ -3,7 +3,7 @@
 Edges are taken in this order: first those that reviewers accepted, by the time of the review, whether they are
 claimed or not; then the claims that a definition or two texts say, the strongest first. An edge that would close a
 cycle with the edges before it is excluded: it is kept as SET_ASIDE, so that people see it, and is never followed. A
-claim that reviewers rejected is excluded as well, and so is a claim that only one text says (`claims`). The property
+claim that reviewers rejected is excluded as well, and so is a claim that too few say (`claims`). The property
 `reason` of SET_ASIDE says which of these it is. The result depends only on the claims and verdicts, and not on the
 order in which they arrive (docs/adr/0078-people-decide-about-prerequisites.md).
 
@@ -41,7 +41,7 @@ EDGES_AT_ONCE = 1_000  # in one transaction, since other transactions wait for i
 SHOWN_EXCLUSIONS = 100
 
 CERTAIN = 1.0  # the confidence of an edge that people accepted, the same as that of a definition
-# Why a prerequisite is not followed: it would close a cycle, a reviewer rejected it, or only one text says it.
+# Why a prerequisite is not followed: it would close a cycle, a reviewer rejected it, or fewer than two texts say it.
 Reason = Literal["cycle", "rejected", "proposed"]
 Edge = tuple[float, Reason | None]  # (confidence, why it is not followed, or None if it is)
 Write = Callable[..., int]

@@ -141,7 +141,7 @@ RETURN k.canonical AS point, coalesce(p.id, b.id) AS needs, coalesce(p.shown_as,
   r.confidence AS confidence
 
 // name: proposed_prerequisites
-// Returns the direct prerequisites of these points that only one text says, so that they are not followed yet.
+// Returns the direct prerequisites of these points that too few texts say, so that they are not followed yet.
 UNWIND $points AS id
 MATCH (k:KnowledgePoint {canonical: id})-[r:SET_ASIDE {reason: 'proposed'}]->(b:KnowledgePoint)
 OPTIONAL MATCH (p:KnowledgePoint {id: b.canonical})
@@ -280,7 +280,9 @@ MATCH (m)-[:OF_TYPE]->(t:ErrorType)
 OPTIONAL MATCH (p:ErrorType {id: t.canonical})
 WITH DISTINCT s, m, coalesce(p.id, t.id) AS type, coalesce(p.name, p.id, t.name, t.id) AS name
 OPTIONAL MATCH (m)-[:OF_ITEM]->(i:Item)
-WITH s, m, type, name, i.id AS item, [(i)-[:TESTS]->(k:KnowledgePoint) | coalesce(k.canonical, k.id)] +
+// The embedded engine takes an item that is missing for any item.
+WITH s, m, type, name, i.id AS item, CASE WHEN i IS NULL THEN [] ELSE
+  [(i)-[:TESTS]->(k:KnowledgePoint) | coalesce(k.canonical, k.id)] END +
   [(m)-[:CONCERNS]->(k:KnowledgePoint) | coalesce(k.canonical, k.id)] AS points
 RETURN s.id AS student, ['record', 'at', 'type', 'name', 'occurrences', 'resolved', 'item', 'points'] AS columns,
   collect([m.id, toString(m.timestamp), type, name, coalesce(m.occurrence_count, 1), coalesce(m.resolved, false),
@@ -389,7 +391,7 @@ RETURN k.id AS point, count(DISTINCT m) AS mistakes
 // name: excluded_prerequisites
 // Returns prerequisites of these points that are set aside, or that reviewers judged. `accepted` is null without a
 // verdict, `excluded` says whether the prerequisite is set aside now, and `reason` why: it would close a cycle, was
-// rejected, or is proposed by one text only.
+// rejected, or is proposed by too few texts.
 UNWIND $points AS id
 MATCH (k:KnowledgePoint {canonical: id})-[:JUDGED_NEED|SET_ASIDE]->(m:KnowledgePoint)
 WITH DISTINCT k, m
@@ -427,11 +429,12 @@ MATCH (c:ClaimChange) RETURN c.id AS id LIMIT 1
 UNWIND $points AS id
 MATCH (k:KnowledgePoint {id: id})<-[d:DESCRIBES]-(n:CourseContent)
 WHERE d.requires IS NOT NULL
-RETURN id AS point, coalesce(n.title, n.id) AS title, d.requires AS requires, d.requires_confidence AS confidence
+RETURN id AS point, coalesce(n.title, n.id) AS title, d.requires AS requires, d.requires_confidence AS confidence,
+  d.requires_quotes AS quotes, true AS is_text
 UNION ALL
 UNWIND $points AS id
 MATCH (k:KnowledgePoint {id: id})<-[:DEFINES]-(n:Definition)-[:REQUIRES]->(m)
-RETURN id AS point, n.id AS title, [m.id] AS requires, [1.0] AS confidence
+RETURN id AS point, n.id AS title, [m.id] AS requires, [1.0] AS confidence, null AS quotes, false AS is_text
 
 // name: comparison
 // Returns the number of points that were compared, and the encoder, or null if there was no encoder.

@@ -10,7 +10,7 @@ from edugraph_insights.questions.question import OfToday, Question
 class PlaceOnMap(Row):
     """A point and one of its direct prerequisites. A point without prerequisites has one row with empty `needs`.
 
-    `state` is followed or proposed. A proposed prerequisite is said by one text only: no question follows it until
+    `state` is followed or proposed. A proposed prerequisite is said by too few texts: no question follows it until
     somebody accepts it. `state` is empty if `needs` is.
     """
 
@@ -62,7 +62,7 @@ QUESTION = Question(
     title="Which points does this course have, and what does each need first?",
     computed_by="The points that the texts of the course teach or that its items test, and for each what the texts "
     "of all courses say that it needs first. The confidence is the analyser's. What two texts, the school's own "
-    "points or a reviewer say is followed; what one text says is proposed, and no other question follows it.",
+    "points or a reviewer say is followed; what fewer texts say is proposed, and no other question follows it.",
     parameters=OfToday,
     row=PlaceOnMap,
     find=find,

@@ -28,12 +28,14 @@ from edugraph_insights.statistics import correlation
 
 ENOUGH_FOR_CORRELATION = 30  # first attempts
 SAME_ANSWER_STUDENTS = 3
+Names = Annotated[tuple[str, ...], Mark.NAME]
 
 
 class ItemQuality(Row):
     """One item. `discrimination` is the item–rest correlation: near 0 or below, good students miss the item too.
 
-    `wrong_answers` are the answers that at least three students gave, the most frequent first.
+    `wrong_answers` are the answers that at least three students gave, the most frequent first. `points` are the
+    points that the item tests.
     """
 
     identity: ClassVar[tuple[str, ...]] = ("item",)
@@ -44,6 +46,8 @@ class ItemQuality(Row):
     students: Count
     discrimination: Difference
     wrong_answers: Annotated[tuple[str, ...], Mark.PERSONAL] = ()
+    points: Names = ()
+    point_names: Names = ()
     evidence: Evidence = None
     noise: Noise = None
 
@@ -66,6 +70,7 @@ def find(facts: Facts, asked: Parameters) -> Found[ItemQuality]:
         total.outcomes += attempt.outcome
         total.attempts += 1
 
+    tested = facts.tested_points(of_item)
     rows = []
     without_correlation = 0
     for item, attempts in of_item.items():
@@ -74,13 +79,20 @@ def find(facts: Facts, asked: Parameters) -> Found[ItemQuality]:
             discrimination = _item_rest(attempts, totals)
         else:
             without_correlation += 1
+        points = sorted(tested.get(item, ()))
+        point_ids = [point.id for point in points]
+        point_names = [point.name for point in points]
+        title = min(each.title for each in attempts)
+        mean_outcome = sum(each.outcome for each in attempts) / len(attempts)
         row = ItemQuality(
             item=item,
-            name=min(each.title for each in attempts),
-            right=sum(each.outcome for each in attempts) / len(attempts) / 1000,
+            name=title,
+            right=mean_outcome / 1000,
             students=len(attempts),
             discrimination=discrimination,
             wrong_answers=_common_wrong_answers(attempts),
+            points=tuple(point_ids),
+            point_names=tuple(point_names),
             evidence=asked.records(item=item),
         )
         about = (asked.course, item)

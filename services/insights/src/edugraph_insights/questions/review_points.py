@@ -43,7 +43,7 @@ class PointsToReview(Row):
     """Two points to review. `kind` is same (they may be synonyms), excluded, proposed or followed.
 
     The last three are prerequisites, and have the same fields. An excluded one was set aside, or people decided about
-    it. A proposed one is said by one text only, so it is not followed before somebody accepts it. A followed one is
+    it. A proposed one is said by too few texts, so it is not followed before somebody accepts it. A followed one is
     said by two texts, and nobody decided about it. `students` counts the students on whose way it lies, or would lie:
     they have not mastered a point of the course that is `point` or needs it, directly or through others.
 
@@ -51,6 +51,8 @@ class PointsToReview(Row):
 
     In a row of the kind same, `likeness` is the cosine of the names, and `verdict` is same or different. `skipped` is
     true if another verdict keeps the two apart. `cycles` are the ways along prerequisites that a merge would close.
+
+    `quotes` are the words of texts that say a prerequisite. A text that implies it has none.
 
     In a row of the kind excluded, `claimed_by` names the texts that claim the prerequisite, `confidence` is the
     confidence of the strongest claim, `verdict` is accepted or rejected, and `cycles` has the way that excludes the
@@ -74,6 +76,7 @@ class PointsToReview(Row):
     skipped: Annotated[bool, Mark.PERSONAL] = False
     confidence: Annotated[float | None, Mark.PERSONAL] = None
     claimed_by: Texts = ()
+    quotes: Texts = ()
     cycles: Annotated[tuple[tuple[str, ...], ...], Mark.PERSONAL] = ()
     gives_way: Texts = ()
     students: Annotated[int | None, Mark.PERSONAL] = None
@@ -249,6 +252,7 @@ def _prerequisites(
             skipped=bool(row["accepted"] and row["excluded"] and settled),
             confidence=max((claim.confidence for claim in claimed), default=row["confidence"]),
             claimed_by=tuple(claim.title for claim in claimed),
+            quotes=tuple(dict.fromkeys(claim.quote for claim in claimed if claim.quote)),
             cycles=cycles,
             gives_way=_step_that_gives_way(row, way, accepted),
             students=len(on_ways.get(row["canonical"], ())),
@@ -304,11 +308,13 @@ QUESTION = Question(
     "or more, and of which one is of the course. A merge would close the shortest way along prerequisites from each "
     "of the two to the other; where both names are in one language, such a pair is not shown. A prerequisite is set "
     "aside if stronger claims lead from what it needs back to it, or if people rejected it; what people accepted "
-    "comes before all claims, in the order in which they said so. It is proposed if one text says it, and neither "
-    "another text, the school's own points nor a reviewer does. Prerequisites on the ways of most students come "
-    "first: of those who have not mastered the point, or a point that needs it, directly or through others.",
+    "comes before all claims, in the order in which they said so. It is proposed if fewer than two texts say it "
+    "in words that are quoted, and neither the school's own points nor a reviewer does. Prerequisites on the "
+    "ways of most students come first: of those who have not mastered the point, or a point that needs it, "
+    "directly or through others.",
     parameters=Points,
     row=PointsToReview,
     find=find,
     order=order,
+    quotes=True,
 )

@@ -123,6 +123,9 @@ def find(facts: Facts, asked: ForToday) -> Found[Action]:
         rows.append(Measured(row, frozenset(action.students)))
     days_until_now = SchoolDays(facts.terms(), until_day, facts.zone)
     recent_students = {each.student for each in attempts if each.at >= period.since}
+    left_out = facts.waiting_in(asked.course)
+    left_out["mistakes, since no record of a teacher's answer is known"] = unknown_answers
+    left_out["students who need help and are put off until a later day"] = held_with_reasons
     return Found(
         tuple(rows),
         of_how_many={
@@ -131,10 +134,7 @@ def find(facts: Facts, asked: ForToday) -> Found[Action]:
             "mistakes": len(recent_mistakes),
             "school days since the last record": days_until_now.since(last_day),
         },
-        left_out={
-            "mistakes, since no record of a teacher's answer is known": unknown_answers,
-            "students who need help and are put off until a later day": held_with_reasons,
-        },
+        left_out=left_out,
     )
 
 

@@ -1,16 +1,19 @@
 // The one module that asks the two doors. A person who signed in has a session, whose cookie no script can read; the key
 // of an installation that has no sign-in is kept for this tab only.
 
+import { ofTab } from './storage.js';
+
 const STORED = 'edugraph_key';
 const TRIES = 6; // of a question about many students, of which one is answered at a time: a page asks several at once
 const REMEMBERED_MS = 30_000; // typing in a search asks for the same answer again and again
 const LONGEST_ANSWER_MS = 90_000; // with its body; what has not come by then will not come
+const LONGEST_SILENCE_MS = 90_000; // of a file on its way, or of the events of a job, of which some come every 15 s
 const LONGEST_PAUSE_SECONDS = 60; // that is waited out unseen; after a longer one the reader decides
 const OLD_ANSWERS = 60; // that are kept in case no newer one can be had
 const PASSING = new Set(['busy', 'unavailable', 'broken']); // problems that may be over soon
 const OWN_PROBLEM = 'urn:'; // how the types of the API's own problems begin
 const FROM_SERVER_ERROR = 500; // statuses from here on say that the server failed, and not the request
-let key = sessionStorage.getItem(STORED) ?? '';
+let key = ofTab.getItem(STORED) ?? '';
 let session = null; // the promise of who has signed in
 const remembered = new Map(); // address -> {at, view, answer}
 const old = new Map(); // address -> its last answer, the oldest first
@@ -33,8 +36,8 @@ export const hasKey = () => key !== '';
 export function keep(given) {
   key = given;
   forget();
-  if (key) sessionStorage.setItem(STORED, key);
-  else sessionStorage.removeItem(STORED);
+  if (key) ofTab.setItem(STORED, key);
+  else ofTab.removeItem(STORED);
 }
 
 /** Forget all answers and who has signed in: another may be asking now. */
@@ -54,16 +57,16 @@ export function whoIsIn() {
 /**
  * Change something at either door, with the session's CSRF token: `path` is the whole path, such as /v1/imports. A Blob
  * or a string is sent as it is, with a Content-Type among `headers`; anything else as JSON. Return the JSON of the
- * answer, null where it has none. Raises Problem.
+ * answer, null where it has none. `onSent` is called with the share of a Blob that is on its way. Raises Problem.
  */
-export async function write(method, path, body, headers = {}) {
+export async function write(method, path, body, headers = {}, onSent = undefined) {
   const asItIs = body === undefined || typeof body === 'string' || body instanceof Blob;
   const csrf = key ? '' : (await whoIsIn()).csrf;
   const answer = await call(method, path, {
     ...(asItIs ? {} : { 'Content-Type': 'application/json' }),
     ...(csrf ? { 'X-CSRF-Token': csrf } : {}),
     ...headers,
-  }, asItIs ? body : JSON.stringify(body), { endless: body instanceof Blob }); // a large file takes long
+  }, asItIs ? body : JSON.stringify(body), { onSent });
   remembered.clear();
   const text = await bodyOf(answer);
   return text ? objectIn(text) : null;
@@ -181,7 +184,10 @@ export async function renewSession() {
   return told?.state === 'in';
 }
 
-/** Ask either door, and return the answer before its body is read; only `endless` may take long. Raises Problem. */
+/**
+ * Ask either door, and return the answer before its body is read. It may take as long as an answer may, unless `signal`
+ * ends it. A Blob may take as long as some of it moves: `onSent` is called with the share that is sent. Raises Problem.
+ */
 export async function call(method, address, headers = {}, body = undefined, options = {}) {
   try {
     return await callOnce(method, address, headers, body, options);
@@ -193,12 +199,16 @@ export async function call(method, address, headers = {}, body = undefined, opti
   }
 }
 
-async function callOnce(method, address, headers, body, { endless = false }) {
+async function callOnce(method, address, headers, body, { signal = undefined, onSent = undefined }) {
   const all = { Accept: 'application/json', ...(key ? { Authorization: `Bearer ${key}` } : {}), ...headers };
   let answer;
   try {
-    const signal = endless ? undefined : AbortSignal.timeout(LONGEST_ANSWER_MS);
-    answer = await fetch(address, { method, headers: all, body, cache: 'no-store', credentials: 'same-origin', signal });
+    if (body instanceof Blob) {
+      answer = await sendFile(method, address, all, body, onSent);
+    } else {
+      const ending = signal ?? AbortSignal.timeout(LONGEST_ANSWER_MS);
+      answer = await fetch(address, { method, headers: all, body, cache: 'no-store', credentials: 'same-origin', signal: ending });
+    }
   } catch {
     throw new Problem(0, 'unavailable', '');
   }
@@ -208,6 +218,56 @@ async function callOnce(method, address, headers, body, { endless = false }) {
     throw problem;
   }
   return answer;
+}
+
+/** Send a file and return the answer. `fetch` does not tell whether a body moves. Rejects where nothing moves any more. */
+async function sendFile(method, address, headers, file, onSent) {
+  const request = new XMLHttpRequest();
+  const moving = untilSilence();
+  moving.signal.addEventListener('abort', () => request.abort());
+  request.open(method, address);
+  for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+  request.upload.addEventListener('progress', event => {
+    moving.heard();
+    onSent?.(event.total ? event.loaded / event.total : 1);
+  });
+  request.addEventListener('progress', moving.heard);
+  try {
+    await new Promise((done, failed) => {
+      request.addEventListener('load', done);
+      for (const end of ['error', 'abort']) request.addEventListener(end, failed);
+      request.send(file);
+    });
+    return answerOf(request);
+  } finally {
+    moving.stop();
+  }
+}
+
+/** Return the answer to a request that has ended, in the form that `fetch` gives. */
+function answerOf(request) {
+  const headers = new Headers();
+  for (const line of request.getAllResponseHeaders().trim().split('\r\n')) {
+    const at = line.indexOf(': ');
+    if (at > 0) headers.append(line.slice(0, at), line.slice(at + 2));
+  }
+  // An empty text is null here, because the status of some answers allows no body.
+  return new Response(request.responseText || null, { status: request.status, headers });
+}
+
+/** Return a signal that aborts when `heard` has not been called for the longest silence, or when `stop` is called. */
+export function untilSilence() {
+  const silent = new AbortController();
+  const stop = () => {
+    clearTimeout(waiting);
+    silent.abort();
+  };
+  let waiting = setTimeout(stop, LONGEST_SILENCE_MS);
+  const heard = () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(stop, LONGEST_SILENCE_MS);
+  };
+  return { signal: silent.signal, heard, stop };
 }
 
 /** Return the problem that a refusal tells. What stands between the page and the API may answer in its place, with anything. */

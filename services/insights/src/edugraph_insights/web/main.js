@@ -3,37 +3,31 @@
 import { ask, forget, hasKey, keep, renewSession, whoIsIn } from './api.js';
 import { focusIn, giveBack, keepingFocus } from './focus.js';
 import { beginView } from './lifetime.js';
-import { imports } from './pages/imports.js';
-import { map } from './pages/map.js';
-import { overview } from './pages/overview.js';
-import { people } from './pages/people.js';
-import { point } from './pages/point.js';
-import { records } from './pages/records.js';
-import { review } from './pages/review.js';
-import { school } from './pages/school.js';
-import { student } from './pages/student.js';
-import { students } from './pages/students.js';
-import { today } from './pages/today.js';
+import { loaded } from './loading.js';
 import { h, refusal } from './parts.js';
 import { account, goneBack, isUnknown, signIn } from './signing.js';
 import { changed, link, state } from './state.js';
+import { ofBrowser } from './storage.js';
 import { chosenDays, timesAsked } from './times.js';
 import { savedViews } from './views.js';
 import { LANGUAGES, hasWords, language, showIn, speak, t } from './words.js';
 
 // Each page with the question of the API without which it has nothing to say. `of` are the callers whom it is for, by what they see.
+// The module of a page is loaded when the page is shown first, and exports the page by its name.
 const PAGES = {
-  today: { show: today, needs: 'today' },
-  school: { show: school, needs: 'terms', of: ['everybody', 'groups', 'cells'] },
-  overview: { show: overview, needs: 'weak-points' },
-  students: { show: students, needs: 'roster' },
-  map: { show: map, needs: 'course-map' },
-  people: { show: people, needs: 'ties' },
-  review: { show: review, needs: 'review-queue' },
-  student: { show: student, needs: 'student', hidden: true },
-  point: { show: point, needs: 'point', hidden: true },
-  records: { show: records, needs: 'records', hidden: true },
-  imports: { show: imports, needs: 'imports' }, // no question: who may import may see it
+  today: { load: () => import('./pages/today.js'), needs: 'today' },
+  school: { load: () => import('./pages/school.js'), needs: 'terms', of: ['everybody', 'groups', 'cells'] },
+  overview: { load: () => import('./pages/overview.js'), needs: 'weak-points' },
+  students: { load: () => import('./pages/students.js'), needs: 'roster' },
+  items: { load: () => import('./pages/items.js'), needs: 'items' },
+  analysis: { load: () => import('./pages/analysis.js'), needs: 'untaught-points' },
+  map: { load: () => import('./pages/map.js'), needs: 'course-map' },
+  people: { load: () => import('./pages/people.js'), needs: 'ties' },
+  review: { load: () => import('./pages/review.js'), needs: 'review-queue' },
+  student: { load: () => import('./pages/student.js'), needs: 'student', hidden: true },
+  point: { load: () => import('./pages/point.js'), needs: 'point', hidden: true },
+  records: { load: () => import('./pages/records.js'), needs: 'records', hidden: true },
+  imports: { load: () => import('./pages/imports.js'), needs: 'imports' }, // no question: who may import may see it
 };
 const RENEW_MS = 240_000; // the rights of a session count for ten minutes
 const THEMES = ['auto', 'light', 'dark'];
@@ -52,8 +46,12 @@ async function show() {
     await showPage(mine);
   } catch (problem) {
     if (mine !== shown) return;
-    main.replaceChildren(h('h1', {}, t('status.away')), refusal(problem), h('button', { type: 'button', onclick: show }, t('status.again')));
+    // Some browsers remember that a module did not come, until the whole page is loaded again.
+    const again = h('button', { type: 'button', onclick: () => location.reload() }, t('status.again'));
+    main.replaceChildren(h('h1', {}, t('status.away')), refusal(problem), again);
     main.dataset.ready = String(mine);
+  } finally {
+    if (mine === shown) main.style.minHeight = '';
   }
 }
 
@@ -61,6 +59,8 @@ async function showPage(mine) {
   delete main.dataset.ready;
   const before = focusIn(document);
   const { page, lang } = state();
+  // The module of the page comes while the words and the session are asked for. Its failure is seen below, where it is needed.
+  if (Object.hasOwn(PAGES, page)) PAGES[page].load().catch(() => {});
   try {
     await speak(lang);
     session = await whoIsIn();
@@ -73,15 +73,25 @@ async function showPage(mine) {
   if (mine === shown && isUnknown(session)) askWho(null);
   if (isUnknown(session)) return;
   if (mine !== shown) return;
+  // A link of a learning platform names a course, and the first page depends on who follows it.
+  const isStart = !location.hash || page === 'start';
   if (!choices.courses.some(each => each.id === state().course) && choices.courses.length) {
     // The first course, on the first page that is open to the caller, so that there is something to see.
     const first = { course: choices.courses[0].id, group: '' };
-    location.replace(location.hash ? link(page, { ...first, term: '' }) : firstAddress({ ...first, term: lastTerm() }));
+    location.replace(isStart ? firstAddress({ ...first, term: lastTerm() }) : link(page, { ...first, term: '' }));
+    return;
+  }
+  if (page === 'start') {
+    location.replace(firstAddress({ term: lastTerm() }));
     return;
   }
   const known = Object.hasOwn(PAGES, page) ? page : 'overview';
+  const { [known]: partsOf } = await loaded(PAGES[known].load);
+  if (mine !== shown) return;
   frame(known);
   beginView();
+  // Drawn again, a page keeps its height until its answers are there: who reads far below stays there.
+  if (main.querySelector('.page')?.dataset.page === known) main.style.minHeight = `${main.offsetHeight}px`;
   const content = h('div', { class: 'page', 'data-page': known });
   main.replaceChildren(content);
   giveBack(before); // what is in the head is there again, and waits for no answer
@@ -90,7 +100,7 @@ async function showPage(mine) {
     content.append(h('h1', {}, t('overview.title')), h('p', {}, t('status.no_courses'), ' ', toImports || ''));
   }
   else {
-    const parts = PAGES[known].show({ ...choices, ...questionParameters() });
+    const parts = partsOf({ ...choices, ...questionParameters() });
     content.append(...parts.filter(Boolean));
     document.title = `${content.querySelector('h1').textContent} – EduGraph`;
     await Promise.all(parts.map(part => part?.done));
@@ -171,14 +181,14 @@ function languages(now) {
 }
 
 function themes() {
-  const wanted = localStorage.getItem('edugraph_theme') ?? 'auto';
+  const wanted = ofBrowser.getItem('edugraph_theme') ?? 'auto';
   const select = h('select', { 'aria-label': t('nav.theme') }, THEMES.map(each => h('option', { value: each, selected: each === wanted }, t(`theme.${each}`))));
-  select.addEventListener('change', () => { localStorage.setItem('edugraph_theme', select.value); dress(); });
+  select.addEventListener('change', () => { ofBrowser.setItem('edugraph_theme', select.value); dress(); });
   return select;
 }
 
 function dress({ onPaper = false } = {}) {
-  const wanted = localStorage.getItem('edugraph_theme') ?? 'auto';
+  const wanted = ofBrowser.getItem('edugraph_theme') ?? 'auto';
   const dark = !onPaper && (wanted === 'dark' || (wanted === 'auto' && matchMedia('(prefers-color-scheme: dark)').matches));
   document.documentElement.dataset.theme = dark ? 'dark' : 'light';
   document.dispatchEvent(new Event('dressed'));

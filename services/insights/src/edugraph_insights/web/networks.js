@@ -1,28 +1,23 @@
 // Pictures of nodes and lines, by Cytoscape, which is loaded where a picture is drawn and not before.
 
-import { Problem, inTime } from './api.js';
 import { signalOf } from './lifetime.js';
+import { loaded } from './loading.js';
 
 let layersAreThere = false;
 
 /** Return Cytoscape. Raises Problem. */
-export const withoutLayers = () => module(() => import('./vendor/cytoscape/cytoscape.esm.min.mjs'));
+export async function withoutLayers() {
+  const module = await loaded(() => import('./vendor/cytoscape/cytoscape.esm.min.mjs'));
+  return module.default;
+}
 
 /** Return Cytoscape with the layout that puts each node to the right of what it needs. Raises Problem. */
 export async function withLayers() {
   const cytoscape = await withoutLayers();
-  const dagre = await module(() => import('./vendor/cytoscape-dagre/cytoscape-dagre.min.mjs'));
-  if (!layersAreThere) cytoscape.use(dagre);
+  const dagre = await loaded(() => import('./vendor/cytoscape-dagre/cytoscape-dagre.min.mjs'));
+  if (!layersAreThere) cytoscape.use(dagre.default);
   layersAreThere = true;
   return cytoscape;
-}
-
-async function module(load) {
-  try {
-    return (await inTime(load())).default;
-  } catch {
-    throw new Problem(0, 'unavailable', '');
-  }
 }
 
 /**

@@ -58,8 +58,8 @@ export function bar(exact, href = null, label = null, noise = null) {
   return h('span', { class: 'with-bar' }, value(exact, share(exact), href, label), noise && h('span', { class: 'noise' }, ` ± ${share(noise)}`), h('span', { class: 'bar', 'aria-hidden': 'true' }, filled));
 }
 
-// The count of prerequisites that nobody accepted and only one text says, in `left_out`.
-const WAITING_NEEDS = 'prerequisites that only one text says: accept or reject them in the review';
+// The count of prerequisites that nobody accepted and too few texts say, in `left_out`.
+const WAITING_NEEDS = 'prerequisites that too few texts say: accept or reject them in the review';
 const HIDDEN_ROWS = [
   'rows of small groups',
   'rows without ten students with new records in one week, for 26 weeks',
@@ -102,20 +102,30 @@ export function waiting(answer) {
 
 function csvButton(question, parameters) {
   async function save() {
-    const text = await askIn('text/csv', `/${question}`, { ...parameters, language });
-    const at = URL.createObjectURL(new Blob(['\ufeff', text], { type: 'text/csv' }));
-    h('a', { href: at, download: `${question}.csv` }).click();
-    setTimeout(() => URL.revokeObjectURL(at), 1000);
+    saveCsv(question, await askIn('text/csv', `/${question}`, { ...parameters, language }));
   }
   return h('button', { type: 'button', class: 'plain no-print', onclick: save }, t('how.csv'));
+}
+
+/** Save a text as a CSV file. A spreadsheet knows by the mark at its beginning that it is UTF-8. */
+export function saveCsv(name, text) {
+  saveFile(`${name}.csv`, `\ufeff${text}`, 'text/csv');
+}
+
+/** Save a text as a file with this name. */
+export function saveFile(name, text, type) {
+  const at = URL.createObjectURL(new Blob([text], { type }));
+  h('a', { href: at, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(at), 1000);
 }
 
 /**
  * Return a table. `columns` are {name, label, cell(row), key(row), text, prose}: with `key` it can be sorted by, in the state `sort`.
  * What is `prose` has room for words on a small screen. The first column heads its row. Of a long table only the first rows are
- * there, and how many are not. On a phone, each row of a table that cannot be sorted is a card.
+ * there, and how many are not. On a phone, each row of a table that cannot be sorted is a card. `below` gives what stands
+ * under a row, over the whole width, or null.
  */
-export function table(caption, columns, rows, { sort, none = t('table.none'), hidden = 0, most = MOST_ROWS, look = '' } = {}) {
+export function table(caption, columns, rows, { sort, none = t('table.none'), hidden = 0, most = MOST_ROWS, look = '', below = () => null } = {}) {
   const wanted = sort === undefined ? '' : state().sort ?? sort;
   const [by, down] = [wanted.replace(/^-/, ''), wanted.startsWith('-')];
   const column = columns.find(each => each.name === by && each.key);
@@ -129,8 +139,13 @@ export function table(caption, columns, rows, { sort, none = t('table.none'), hi
   });
   const isCards = sort === undefined;
   const listed = state().rows === 'all' ? ordered : ordered.slice(0, most);
-  const body = listed.map(row => h('tr', { 'data-row': row.point ?? row.student ?? row.record ?? row.kind ?? row.course ?? null, role: isCards && 'row' },
-    columns.map((each, place) => h(place ? 'td' : 'th', { scope: place ? null : 'row', class: each.text ? each.prose && 'prose' : 'figure', 'data-label': place ? each.label : null, role: isCards && (place ? 'cell' : 'rowheader') }, each.cell(row)))));
+  const line = row => h('tr', { 'data-row': row.point ?? row.student ?? row.record ?? row.kind ?? row.course ?? row.item ?? null, role: isCards && 'row' },
+    columns.map((each, place) => h(place ? 'td' : 'th', { scope: place ? null : 'row', class: each.text ? each.prose && 'prose' : 'figure', 'data-label': place ? each.label : null, role: isCards && (place ? 'cell' : 'rowheader') }, each.cell(row))));
+  const under = row => {
+    const inside = below(row);
+    return inside && h('tr', { class: 'under', role: isCards && 'row' }, h('td', { colspan: columns.length, role: isCards && 'cell' }, inside));
+  };
+  const body = listed.flatMap(row => [line(row), under(row)]);
   const wide = (words, look) => h('tr', {}, h('td', { colspan: columns.length, class: look }, words));
   const rest = ordered.length - listed.length;
   const whole = h('div', { class: 'scrolls', tabindex: '0', role: 'region', 'aria-label': caption },
@@ -188,6 +203,12 @@ export function columns(main, rail) {
   const whole = h('div', { class: 'columns' }, h('div', {}, main), h('div', { class: 'rail' }, rail));
   whole.done = Promise.all(blocks.map(each => each.done));
   return whole;
+}
+
+/** Return the address of what the caller may see of a student: the page of the student, else ties and moods, else null. */
+export function aboutStudent(student, questions) {
+  if (questions.has('student')) return link('student', { student });
+  return questions.has('ties') ? link('people', { who: student }) : null;
 }
 
 /** Return links to the pages of students, as a list in words. `people` are {student, name}. */

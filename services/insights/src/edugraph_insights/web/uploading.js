@@ -162,8 +162,11 @@ async function send(button, file, seen, analyze) {
   button.textContent = t('imports.sending');
   const query = new URLSearchParams({ name: file.name.slice(-200), format: seen.format, analyze, ...(seen.mapping === null ? {} : { mapping: seen.mapping }) });
   const headers = { 'Content-Type': CONTENT_TYPES[seen.format] ?? 'application/octet-stream', ...(seen.compression ? { 'Content-Encoding': seen.compression } : {}) };
+  const progress = h('progress', { 'aria-label': t('imports.sending'), max: 1 });
+  button.after(' ', progress);
+  const onSent = part => { progress.value = part; };
   try {
-    const accepted = await write('POST', `/v1/imports?${query}`, file, headers);
+    const accepted = await write('POST', `/v1/imports?${query}`, file, headers, onSent);
     // Rows of a wide table and of a workbook are set aside in a form of their own.
     const asText = seen.format === 'ndjson' || (seen.format === 'csv' && !/^items:/m.test(seen.mapping));
     if (asText) sent.set(accepted.job_id, { name: file.name, format: seen.format, mapping: seen.mapping, columns: seen.columns, delimiter: seen.delimiter });
@@ -171,7 +174,7 @@ async function send(button, file, seen, analyze) {
   } catch (problem) {
     button.disabled = false;
     button.textContent = t('imports.start');
-    button.after(refusal(problem));
+    progress.replaceWith(refusal(problem));
     button.focus();
   }
 }

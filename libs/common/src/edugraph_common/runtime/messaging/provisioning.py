@@ -92,21 +92,14 @@ def check_topology(settings: Settings) -> list[str]:
         [exchange.name for exchange in EXCHANGES] + delay_names() + ["celery_delayed_delivery"]
     )
     queues = [queue.name for queue in all_queues()] + delay_names()
-    problems = []
-    for kind, names in (("exchange", exchanges), ("queue", queues)):
-        for name in names:
-            # RabbitMQ closes the channel if something is missing, so each question needs its own channel.
-            with pika_channel(settings) as channel:
-                declare = channel.queue_declare
-                if kind == "exchange":
-                    declare = channel.exchange_declare
-                try:
-                    declare(name, passive=True)
-                except pika.exceptions.ChannelClosedByBroker:
-                    problems.append(f"{kind} {name} is missing")
     with management(settings) as api:
+        # A passive declaration would need a permission for each of them.
+        listed = api.get(f"/api/exchanges/{vhost(settings)}").raise_for_status().json()
         bound = api.get(f"/api/bindings/{vhost(settings)}").raise_for_status().json()
         queues_found = _queues_with_policies(api, settings)
+    exchanges_found = {entry["name"] for entry in listed}
+    problems = [f"exchange {name} is missing" for name in exchanges if name not in exchanges_found]
+    problems += [f"queue {name} is missing" for name in queues if name not in queues_found]
     bindings = {(entry["source"], entry["destination"], entry["routing_key"]) for entry in bound}
     for source, queue_name, key in sorted(_wanted_bindings() - bindings):
         problems.append(f"{queue_name} is not bound to {source} by {key}")
@@ -132,10 +125,12 @@ def _wanted_bindings() -> set[tuple[str, str, str]]:
 def _queues_with_policies(api: httpx.Client, settings: Settings) -> dict[str, dict[str, Any]]:
     """Return name -> queue. RabbitMQ needs some seconds to report which policy is in effect for a new queue."""
     end = time.monotonic() + POLICIES_KNOWN_WITHIN_SECONDS
+    ours = {queue.name for queue in all_queues()}
     while True:
         answer = api.get(f"/api/queues/{vhost(settings)}").raise_for_status()
         queues: list[dict[str, Any]] = answer.json()
-        are_known = all("effective_policy_definition" in queue for queue in queues)
+        of_ours = [queue for queue in queues if queue["name"] in ours]
+        are_known = all(queue.get("effective_policy_definition") for queue in of_ours)
         if are_known or time.monotonic() > end:
             return {queue["name"]: queue for queue in queues}
         time.sleep(0.5)

@@ -61,10 +61,12 @@ def permissions() -> dict[Service, Permissions]:
     # The queue and the exchange of this name, and the delay queues.
     webhooks = rf"{_escaped(WEBHOOKS)}(\.after_[0-9]+s)?"
     return {
-        # The gateway reads the depth of queues passively, which needs no permission, and probes with its own queue.
+        # The gateway probes with its own queue. It asks for the depth of the others by passive declarations, for
+        # which RabbitMQ 4.3 demands some permission. The one to write only lets a user bind the queue to an exchange
+        # that the user may read, and the gateway may read none.
         "gateway": Permissions(
             configure=r"^(celeryev|amq\.gen.*)$",
-            write=rf"^({tasks}|celeryev|amq\.default|amq\.gen.*)$",
+            write=rf"^({tasks}|{'|'.join(QUEUES)}|celeryev|amq\.default|amq\.gen.*)$",
             read=rf"^(({'|'.join(QUEUES)})\.dead|{WORKER_REPORTS})$",
             routing_keys=_pattern(_keys_of(set(ROUTING_KEYS))),
             tags="monitoring",
@@ -83,6 +85,8 @@ def permissions() -> dict[Service, Permissions]:
             events,
             ("llm_analysis",),
             _keys_of({"llm_analysis", "graph_findings"}) | {*ASKED_BY_ANALYZER},
+            # The analyzer waits while many findings do, so it asks for the depth of their queue, like the gateway.
+            write="|graph_findings",
         ),
         "webhooks": Permissions(
             configure=f"^{webhooks}$", write=f"^{webhooks}$", read=rf"^({webhooks}|{events})$"
@@ -123,12 +127,21 @@ def apply_users(api: httpx.Client, vhost: str, passwords: Mapping[Service, str])
 
 
 def _worker(
-    tasks: str, events: str, queues: tuple[str, ...], routing_keys: set[str], *, read: str = ""
+    tasks: str,
+    events: str,
+    queues: tuple[str, ...],
+    routing_keys: set[str],
+    *,
+    read: str = "",
+    write: str = "",
 ) -> Permissions:
-    """Return the permissions of a worker. `read` is appended to the pattern for reading, as `|ALTERNATIVE`."""
+    """Return the permissions of a worker.
+
+    `read` and `write` are appended to the patterns for reading and writing, as `|ALTERNATIVE`.
+    """
     return Permissions(
         configure=rf"^({CELERY_EXCHANGES}|{WORKERS_OWN})$",
-        write=rf"^({tasks}|{_escaped(DEAD.name)}|{events}|{CELERY_EXCHANGES}|{WORKERS_OWN}|{DELAYS})$",
+        write=rf"^({tasks}|{_escaped(DEAD.name)}|{events}|{CELERY_EXCHANGES}|{WORKERS_OWN}|{DELAYS}{write})$",
         read=rf"^(({'|'.join(queues)})(\.dead)?|celery\.pidbox|{WORKERS_OWN}{read})$",
         routing_keys=_pattern(routing_keys | {WORKER_REPORT_KEY}),
         dead_keys=f"^({'|'.join(queues)})$",

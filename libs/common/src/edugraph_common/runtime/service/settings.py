@@ -5,6 +5,7 @@ import sys
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     Field,
     SecretStr,
@@ -14,10 +15,19 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.platform_addresses import platform_key
+
 JOB_RETENTION_DAYS = 30
 AUDIT_RETENTION_DAYS = 365
 DEAD_LETTER_RETENTION_DAYS = 30
 LATE_MESSAGES_DAYS = 8  # more than the week that is the deadline of a job
+
+_HOST = r"(?:[a-z0-9-]+\.)*[a-z0-9-]+(?::[0-9]{1,5})?"
+_LOOPBACK = r"http://(?:127\.0\.0\.1|localhost)(?::[0-9]{1,5})?"
+_ORIGIN = re.compile(rf"https://{_HOST}|{_LOOPBACK}")
+_WEB_ADDRESS = re.compile(rf"(?:https://{_HOST}|{_LOOPBACK})(?:/[!-~]*)?")
+_PLATFORM_NAME = re.compile(r"[a-z0-9-]{1,40}")
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -56,7 +66,29 @@ class BrokerSettings(BaseSettings):
         return self.broker_url.get_secret_value().startswith(("amqp://", "amqps://", "pyamqp://"))
 
 
-class Settings(BrokerSettings):
+class PlatformSettings(BaseSettings):
+    """How the ids of several learning platforms become ids here (docs/identity.md)."""
+
+    model_config = SettingsConfigDict(env_prefix="EDUGRAPH_", extra="ignore", frozen=True)
+
+    platform_prefixes: dict[str, str] = Field(
+        default={},
+        description='JSON: of each learning platform, by its address, what its ids begin with; "" for your own',
+    )
+
+    @field_validator("platform_prefixes")
+    @classmethod
+    def prefixes_end_visibly(cls, value: dict[str, str]) -> dict[str, str]:
+        """Raise ValueError for prefixes that could give two persons the same id."""
+        for prefix in value.values():
+            if prefix and (prefix != prefix.strip() or prefix[-1].isalnum()):
+                raise ValueError(
+                    f"the prefix {prefix!r} must end in a sign such as : so that ids begin visibly"
+                )
+        return value
+
+
+class Settings(PlatformSettings, BrokerSettings):
     """The settings that the services share. The defaults do not open any access."""
 
     broker_management_url: SecretStr | None = Field(
@@ -142,10 +174,6 @@ class Settings(BrokerSettings):
         default=False,
         description="true: an uploaded file stays as long as its rows do; false: it is deleted when it was split",
     )
-    platform_prefixes: dict[str, str] = Field(
-        default={},
-        description='JSON: of each learning platform, by its address, what its ids begin with; "" for your own',
-    )
     shutdown_grace: int = Field(
         default=45, ge=0, description="seconds that SIGTERM leaves to what a worker runs"
     )
@@ -191,17 +219,6 @@ class Settings(BrokerSettings):
         ):
             raise ValueError("each must be a scheme and at least one name: s3://exports/")
         return urls
-
-    @field_validator("platform_prefixes")
-    @classmethod
-    def prefixes_end_visibly(cls, value: dict[str, str]) -> dict[str, str]:
-        """Raise ValueError for prefixes that could give two persons the same id."""
-        for prefix in value.values():
-            if prefix and (prefix != prefix.strip() or prefix[-1].isalnum()):
-                raise ValueError(
-                    f"the prefix {prefix!r} must end in a sign such as : so that ids begin visibly"
-                )
-        return value
 
     @property
     def job_retention_seconds(self) -> int:
@@ -252,6 +269,94 @@ class OidcSettings(BaseSettings):
             ("https://", "http://127.0.0.1:", "http://localhost:")
         ):
             raise ValueError("EDUGRAPH_OIDC_ISSUER must be an https:// address")
+        return self
+
+
+def is_web_address(value: str) -> bool:
+    """Return whether an address is encrypted, or on this machine."""
+    return _WEB_ADDRESS.fullmatch(value) is not None
+
+
+def _web_address(value: str) -> str:
+    """Return the value. Raises ValueError for an address that is neither encrypted nor on this machine."""
+    if not is_web_address(value):
+        raise ValueError("must be an https:// address")
+    return value
+
+
+def _origin(value: str) -> str:
+    """Return the value. Raises ValueError unless it is an https:// address without a path."""
+    if not _ORIGIN.fullmatch(value):
+        raise ValueError("must be https:// and a name, without a path or a slash at the end")
+    return value
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+Origin = Annotated[str, AfterValidator(_origin)]
+
+
+PersonClaim = Literal["sub", "person_sourcedid"]
+
+
+class LtiPlatform(ContractModel):
+    """A learning platform that opens the page by LTI 1.3. Its administrator has these values.
+
+    `address` is the address of the platform in EDUGRAPH_PLATFORM_PREFIXES, where it is another than its issuer.
+    `person_claim` says what is a person's id there: `sub`, or `person_sourcedid` of the claim `lis`. `frames` are the
+    addresses whose pages may show the page in a frame.
+    """
+
+    issuer: WebAddress
+    client_id: Annotated[str, Field(min_length=1, max_length=255)]
+    deployment_ids: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=255)], ...], Field(min_length=1)
+    ]
+    login_url: WebAddress
+    keys_url: WebAddress
+    address: WebAddress | None = None
+    person_claim: PersonClaim = "sub"
+    frames: tuple[Origin, ...] = ()
+
+    @property
+    def account_home(self) -> str:
+        """The address by which EDUGRAPH_PLATFORM_PREFIXES knows the platform."""
+        return self.address or self.issuer
+
+
+class LtiSettings(PlatformSettings):
+    """The learning platforms that open the page by LTI 1.3. The services that people call have them."""
+
+    lti_platforms: dict[str, LtiPlatform] = Field(
+        default={},
+        description="JSON: of each learning platform that opens the page by LTI 1.3, under a name of its own: "
+        "issuer, client_id, deployment_ids, login_url, keys_url, and what docs/identity.md lists",
+    )
+
+    @field_validator("lti_platforms")
+    @classmethod
+    def platforms_have_names(cls, value: dict[str, LtiPlatform]) -> dict[str, LtiPlatform]:
+        """Raise ValueError for names that would not be clear in a caller's id, and for a client that stands twice."""
+        clients = set()
+        for name, platform in value.items():
+            if not _PLATFORM_NAME.fullmatch(name):
+                raise ValueError(
+                    f"the name {name!r} must have small letters, digits and hyphens only, at most 40"
+                )
+            clients.add((platform.issuer, platform.client_id))
+        if len(clients) < len(value):
+            raise ValueError("two platforms have the same issuer and client_id")
+        return value
+
+    @model_validator(mode="after")
+    def platforms_have_prefixes(self) -> Self:
+        """Raise ValueError if the ids of a platform would not be those of its records."""
+        known = {platform_key(address) for address in self.platform_prefixes}
+        for name, platform in self.lti_platforms.items():
+            if platform_key(platform.account_home) not in known:
+                raise ValueError(
+                    f"EDUGRAPH_PLATFORM_PREFIXES must name {platform.account_home}, the platform {name} of "
+                    "EDUGRAPH_LTI_PLATFORMS, so that its persons and courses have the ids of its records"
+                )
         return self
 
 

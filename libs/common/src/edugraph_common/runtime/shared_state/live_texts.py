@@ -46,8 +46,9 @@ class LiveTurns:
     def wait_seconds(
         self, pack: Analysis, now: datetime, occupied_seconds: float, latest: datetime | None
     ) -> float | None:
-        """Return the time until the turn of a pack, or 0. The next pack's turn is `occupied_seconds` later.
+        """Return the time until the turn of a pack, or 0 if it begins now. The next one is `occupied_seconds` later.
 
+        A pack that has begun may go on whenever it comes again. Packs whose turns have passed do not begin together.
         Return None if the pack would have to wait for a turn after `latest`. It gets no turn then, so the packs that
         come later do not wait for it.
         """
@@ -62,7 +63,7 @@ class LiveTurns:
             KEPT_SECONDS * _MS,
         ]
         with redis_errors():
-            wait_ms = cast("int", self._take([_turns_key(pack)], arguments))
+            wait_ms = cast("int", self._take(_keys(pack), arguments))
         if wait_ms < 0:
             return None
         return wait_ms / _MS
@@ -70,11 +71,15 @@ class LiveTurns:
     def end(self, pack: Analysis) -> None:
         """Forget the turn of a pack that has ended."""
         with redis_errors():
-            self._redis.zrem(_turns_key(pack), _name(pack))
+            pipe = self._redis.pipeline()
+            for key in _keys(pack):
+                pipe.zrem(key, _name(pack))
+            pipe.execute()
 
 
-def _turns_key(pack: Analysis) -> str:
-    return f"edugraph:live-turns:{source_of_live_job(pack.job_id)}"
+def _keys(pack: Analysis) -> list[str]:
+    waiting = f"edugraph:live-turns:{source_of_live_job(pack.job_id)}"
+    return [waiting, f"{waiting}:begun"]
 
 
 def _name(pack: Analysis) -> str:

@@ -1,18 +1,14 @@
 """Access tokens of an OpenID Connect issuer. Signature, issuer, audience and time are checked here, offline.
 
-The issuer's keys are fetched once and cached. An unknown key id may be new, so the keys are then fetched again, but
-at most once in 30 seconds, because anybody can invent key ids.
+`signing_keys.py` fetches and caches the issuer's keys.
 """
 
-import json
-import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-import httpx
-from joserfc import jws, jwt
+from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
@@ -21,6 +17,12 @@ from edugraph_common.contracts.permissions import ROLES, SCOPES
 from edugraph_common.runtime.service.settings import OidcSettings
 from edugraph_common.runtime.shared_state.callers import Caller, KeyRing
 from edugraph_common.runtime.shared_state.sessions import PREFIX, Sessions
+from edugraph_common.runtime.shared_state.signing_keys import (
+    SigningKeys,
+    fetched_json,
+    key_id_of,
+    signed_claims,
+)
 
 ALGORITHMS = (
     "RS256",
@@ -35,12 +37,6 @@ ALGORITHMS = (
     "Ed25519",
     "EdDSA",
 )
-KEYS_LIFETIME_SECONDS = 3_600.0
-REFETCH_AFTER_SECONDS = 30.0
-RETRY_AFTER_SECONDS = 5.0  # after the issuer did not answer
-FETCH_TIMEOUT_SECONDS = 0.9  # for each of the two requests
-LEEWAY_SECONDS = 30  # the allowed difference between clocks
-MAX_TOKEN_LENGTH = 16_384
 MAX_SUBJECT_LENGTH = 255
 # Signs that a token is not an access token: claims that only ID tokens have, and values of Keycloak's claim `typ`.
 _OF_ID_TOKENS = ("at_hash", "c_hash")
@@ -85,13 +81,9 @@ class Issuer:
         self._scope_claim = settings.oidc_scope_claim
         self._role_claim = settings.oidc_role_claim
         self._person_claim = settings.oidc_person_claim
-        self._fetch = fetch or _fetch
-        self._clock = clock
-        self._fetching = threading.Lock()
-        self._keys: KeySet | None = None
+        self._fetch = fetch or fetched_json
         self._endpoints: Endpoints | None = None
-        self._fetched_at = -KEYS_LIFETIME_SECONDS
-        self._tried_at = -REFETCH_AFTER_SECONDS
+        self._keys = SigningKeys(self._load, "the OIDC issuer", clock)
 
     def caller(self, token: str, now: datetime) -> Caller | None:
         """Return the caller, or None for an invalid token.
@@ -156,11 +148,10 @@ class Issuer:
         essential: Sequence[str] = ("sub",),
         with_end: bool = True,
     ) -> dict[str, Any] | None:
-        key_id = _key_id(token)
+        key_id = key_id_of(token, ALGORITHMS)
         if key_id is None:
             return None
-        if not self._has_fresh(key_id):
-            self._fetch_keys(key_id)
+        self._keys.need(key_id)
         return self._claims_by_keys_here(
             token, now, audience, essential=essential, with_end=with_end
         )
@@ -171,7 +162,7 @@ class Issuer:
         Raises Retryable if the issuer has never answered and does not answer now.
         """
         if self._endpoints is None:
-            self._fetch_keys("")
+            self._keys.need("")
         if self._endpoints is None:
             raise Retryable("the OIDC issuer does not say where people sign in")
         return self._endpoints
@@ -186,22 +177,22 @@ class Issuer:
         with_end: bool = True,
     ) -> dict[str, Any] | None:
         """`with_end`: whether a token is refused whose time is over."""
-        key_id = _key_id(token)
-        if self._keys is None or key_id is None or not self._has_fresh(key_id):
+        key_id = key_id_of(token, ALGORITHMS)
+        if key_id is None:
             return None
-        rules = jwt.JWTClaimsRegistry(
-            now=int(now.timestamp()),
-            leeway=LEEWAY_SECONDS,
-            iss={"essential": True, "value": self._issuer},
-            aud={"essential": True, "value": audience},
-            exp={"essential": True},
-        )
+        key_set = self._keys.known(key_id)
+        if key_set is None:
+            return None
         try:
-            claims = jwt.decode(token, self._keys, registry=_REGISTRY).claims
-            checked = dict(claims)
-            if not with_end:
-                checked["exp"] = int(now.timestamp()) + LEEWAY_SECONDS
-            rules.validate(checked)
+            claims = signed_claims(
+                token,
+                key_set,
+                _REGISTRY,
+                issuer=self._issuer,
+                audience=audience,
+                now=now,
+                with_end=with_end,
+            )
         except (JoseError, ValueError):
             return None
         if not all(claims.get(name) for name in essential):
@@ -231,42 +222,19 @@ class Issuer:
             person = None
         return Caller(f"oidc:{subject}", scopes, roles, person)
 
-    def _has_fresh(self, key_id: str) -> bool:
-        return self._clock() - self._fetched_at < KEYS_LIFETIME_SECONDS and self._has(key_id)
-
-    def _has(self, key_id: str) -> bool:
-        return self._keys is not None and any(key.kid == key_id for key in self._keys.keys)
-
-    def _fetch_keys(self, key_id: str) -> None:
-        with self._fetching:
-            if self._has_fresh(key_id):
-                return
-            if self._clock() - self._tried_at < REFETCH_AFTER_SECONDS:
-                if self._keys is None:
-                    # Without keys the token cannot be called invalid.
-                    raise Retryable("the OIDC issuer has not given its keys")
-                return
-            self._tried_at = self._clock()
-            try:
-                described = self._fetch(f"{self._url}/.well-known/openid-configuration")
-                if described["issuer"] != self._issuer:
-                    raise ValueError("the issuer says that it is another")  # noqa: TRY301 - one handler for all faults
-                self._keys = KeySet.import_key_set(self._fetch(described["jwks_uri"]))
-                if "authorization_endpoint" in described:
-                    self._endpoints = Endpoints(
-                        described["authorization_endpoint"],
-                        described["token_endpoint"],
-                        described.get("end_session_endpoint"),
-                    )
-                self._fetched_at = self._clock()
-            except (httpx.HTTPError, ValueError, KeyError, TypeError, JoseError) as error:
-                self._tried_at = self._clock() - REFETCH_AFTER_SECONDS + RETRY_AFTER_SECONDS
-                if not self._has(key_id):
-                    raise Retryable(
-                        f"the OIDC issuer does not give its keys ({type(error).__name__})"
-                    ) from error
-                # While the issuer is away, tokens with a known key are still accepted.
-                self._fetched_at = self._clock() - KEYS_LIFETIME_SECONDS + RETRY_AFTER_SECONDS
+    def _load(self) -> KeySet:
+        """Return the issuer's keys, and keep its addresses. Raises httpx.HTTPError and ValueError."""
+        described = self._fetch(f"{self._url}/.well-known/openid-configuration")
+        if described["issuer"] != self._issuer:
+            raise ValueError("the issuer says that it is another")
+        key_set = KeySet.import_key_set(self._fetch(described["jwks_uri"]))
+        if "authorization_endpoint" in described:
+            self._endpoints = Endpoints(
+                described["authorization_endpoint"],
+                described["token_endpoint"],
+                described.get("end_session_endpoint"),
+            )
+        return key_set
 
 
 def keeper_of(
@@ -280,20 +248,6 @@ def keeper_of(
     return issuer
 
 
-def _key_id(token: str) -> str | None:
-    """Return the key id of a token, empty if it has none, or None if the token is not one that we accept."""
-    if len(token) > MAX_TOKEN_LENGTH:
-        return None
-    try:
-        header = jws.extract_compact(token.encode()).headers()
-    except (JoseError, ValueError):
-        return None
-    key_id = header.get("kid", "")
-    if header.get("alg") not in ALGORITHMS or not isinstance(key_id, str):
-        return None
-    return key_id
-
-
 def _words(claim: object) -> list[object]:
     """Return the entries of a claim that is a list or a text with spaces between them."""
     if isinstance(claim, str):
@@ -301,9 +255,3 @@ def _words(claim: object) -> list[object]:
     if isinstance(claim, list):
         return claim
     return []
-
-
-def _fetch(url: str) -> Any:
-    answer = httpx.get(url, timeout=FETCH_TIMEOUT_SECONDS)
-    answer.raise_for_status()
-    return json.loads(answer.content)

@@ -96,6 +96,7 @@ ACCESS: dict[RedisService, Access] = {
             "redis.action_permits",
             "redis.audit_keys",
             "redis.sessions",
+            "redis.lti_nonces",
             "redis.reading_turns",
             "redis.views",
         ),

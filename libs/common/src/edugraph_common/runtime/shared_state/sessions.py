@@ -6,8 +6,9 @@ the cookie with requests from any page. The token is made of the session's id, w
 
 The rights of a session are those of the issuer's access token that it keeps. Each door checks the issuer's signature
 itself, so nobody gains a right by writing sessions into Redis. A token counts for ten minutes from the moment when
-the issuer made it, and insights renews it before. The stored session is encrypted with a key that is made of the
-session's id, so a reader of Redis has no token.
+the issuer made it, and insights renews it before. A session that a learning platform began by LTI keeps the launch,
+which the platform signed, in place of an access token. A launch cannot be renewed, and it counts for two hours. The
+stored session is encrypted with a key that is made of the session's id, so a reader of Redis has no token.
 """
 
 import hashlib
@@ -28,6 +29,7 @@ from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.runtime.service.problems import Refusal
 from edugraph_common.runtime.service.redis_errors import redis_errors
 from edugraph_common.runtime.shared_state.callers import Caller
+from edugraph_common.runtime.shared_state.lti import LaunchReader
 
 COOKIE = "edugraph_session"
 CSRF_HEADER = "X-CSRF-Token"
@@ -44,7 +46,8 @@ _HEADER = {"alg": "dir", "enc": "A256GCM"}
 
 class Session(MessageModel):
     """`name` is shown to the one who signed in. `sid` names the session at the issuer, and `id_token` tells the
-    issuer whose session ends at signing out. `renewed` is when the issuer gave the access token.
+    issuer whose session ends at signing out. `renewed` is when the issuer gave the access token. `platform` is the
+    learning platform whose launch the access token is, and empty for a token of the issuer.
     """
 
     client_id: str
@@ -55,6 +58,7 @@ class Session(MessageModel):
     refresh_token: str = ""
     id_token: str = ""
     sid: str = ""
+    platform: str = ""
 
 
 class OpenSession(MessageModel):
@@ -75,12 +79,19 @@ class TokenReader(Protocol):
 class Sessions:
     """Raises Retryable when Redis does not answer.
 
-    Without an issuer nobody is known by a session. It can be listed and ended then.
+    Without `issuer` nobody is known by a session of it, and without `launches` by a session of a learning platform.
+    Sessions can be listed and ended then.
     """
 
-    def __init__(self, client: "redis.Redis", issuer: TokenReader | None = None) -> None:
+    def __init__(
+        self,
+        client: "redis.Redis",
+        issuer: TokenReader | None = None,
+        launches: LaunchReader | None = None,
+    ) -> None:
         self._redis = client
         self._issuer = issuer
+        self._launches = launches
 
     def begin(
         self, session: Session, now: datetime, random: Callable[[int], str] = secrets.token_urlsafe
@@ -177,11 +188,14 @@ class Sessions:
         return self.caller_in(found, now)
 
     def caller_in(self, session: Session, now: datetime) -> Caller | None:
-        if self._issuer is None:
-            return None
-        caller = self._issuer.caller_of_session(
-            session.access_token, now, timedelta(minutes=TOKEN_MINUTES)
-        )
+        """Return whose session it is, by the token in it, or None if the token is not valid any more."""
+        caller = None
+        if session.platform and self._launches is not None:
+            caller = self._launches.caller(session.platform, session.access_token, now)
+        if not session.platform and self._issuer is not None:
+            caller = self._issuer.caller_of_session(
+                session.access_token, now, timedelta(minutes=TOKEN_MINUTES)
+            )
         if caller is None or caller.client_id != session.client_id:
             return None
         # Nobody who teaches or learns says on the page who leads a group.

@@ -1,7 +1,7 @@
 """The registry of sources in Redis. The gateway writes it and reads it (docs/adr/0106)."""
 
 from datetime import datetime
-from typing import cast
+from typing import TypeGuard, cast
 
 import redis
 
@@ -167,23 +167,35 @@ class SourceRegistry:
         Raises WrongFormat and the errors of `choose`.
         """
 
-        def used(pipe: "redis.client.Pipeline") -> DataSource | None:
+        def usable() -> DataSource | None:
             source = self.choose(client_id, named, may_any=may_any)
-            if source is None:
-                return None
+            if source is None or file_format is None:
+                return source
             formats = FORMATS_OF_KIND[source.kind]
-            if file_format is not None and file_format not in formats:
+            if file_format not in formats:
                 raise WrongFormat(
                     f"The source {source.name} is of the kind {source.kind} and takes "
                     f"{', '.join(sorted(formats))}; the file is sent as {file_format}."
                 )
-            if is_live and source.live != "on":
-                return source
-            pipe.multi()
-            pipe.sadd(USED, source.name)
+            return source
+
+        def must_be_noted(source: DataSource | None) -> TypeGuard[DataSource]:
+            if source is None or source.in_use:
+                return False
+            return not is_live or source.live == "on"
+
+        def used(pipe: "redis.client.Pipeline") -> DataSource | None:
+            source = usable()
+            if must_be_noted(source):
+                pipe.multi()
+                pipe.sadd(USED, source.name)
             return source
 
         with redis_errors():
+            # A source is in use for good. So most work needs one round trip.
+            source = usable()
+            if not must_be_noted(source):
+                return source
             # A source that is changed meanwhile makes the transaction start again.
             return cast(
                 "DataSource | None",

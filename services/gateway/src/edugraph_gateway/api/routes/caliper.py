@@ -61,19 +61,28 @@ async def send_envelope(
     envelope again: an event is written once, however often it is sent.
     """
     body = await json_body(request, intake.limits)
-    try:
-        data = Envelope.model_validate(receiving.decoded_body(body)).data
-    except ValidationError as error:
-        raise invalid(error) from None
+    statements, entities = statements_of_envelope(receiving.decoded_body(body))
     source = await intake.use_live_source(caller, name, "xapi")
-    statements = []
-    for each in data:
-        if is_event(each) and not is_envelope(each):
-            statements.append(statement_of_event(each))
     if statements:
         await receiver.receive(
             receiving.Request(
                 caller, source, statements, is_single=False, attachments=receiving.Attachments()
             )
         )
-    return EventsAccepted(accepted=len(statements), entities=len(data) - len(statements))
+    return EventsAccepted(accepted=len(statements), entities=entities)
+
+
+def statements_of_envelope(envelope: Any) -> tuple[list[dict[str, Any]], int]:
+    """Return the statements that the events of an envelope mean, and the number of its entities.
+
+    Raises Problem 422.
+    """
+    try:
+        data = Envelope.model_validate(envelope).data
+    except ValidationError as error:
+        raise invalid(error) from None
+    statements = []
+    for each in data:
+        if is_event(each) and not is_envelope(each):
+            statements.append(statement_of_event(each))
+    return statements, len(data) - len(statements)

@@ -18,7 +18,7 @@ from edugraph_gateway.api.routes.imports import NAME
 from edugraph_gateway.problems import problem_responses
 from edugraph_gateway.submission.intake import Intake
 from edugraph_gateway.submission.request_body import pieces
-from edugraph_gateway.submission.rights import rights_of
+from edugraph_gateway.submission.rights import MARK_ID, rights_of
 
 router = APIRouter(tags=["imports"])
 LookT = TypeVar("LookT")
@@ -27,7 +27,6 @@ MAX_BYTES = 8 << 20
 CONTENT_TYPE = "application/octet-stream"
 TIMEOUT_SECONDS = 30.0
 RETRY_AFTER_SECONDS = 5
-MARK_ID = "preview"
 
 FILE_BODY = {
     "required": True,

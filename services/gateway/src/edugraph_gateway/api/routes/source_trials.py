@@ -19,10 +19,10 @@ from edugraph_gateway.api.dependencies import (
     SourcesDep,
 )
 from edugraph_gateway.api.routes.imports import NAME
-from edugraph_gateway.api.routes.previews import FILE_BODY, MARK_ID, look_at_body
+from edugraph_gateway.api.routes.previews import FILE_BODY, look_at_body
 from edugraph_gateway.api.routes.sources import Name, show_source
 from edugraph_gateway.problems import problem_responses
-from edugraph_gateway.submission.rights import rights_of
+from edugraph_gateway.submission.rights import MARK_ID, rights_of
 
 router = APIRouter(tags=["sources"])
 

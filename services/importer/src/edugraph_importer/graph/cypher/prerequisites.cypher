@@ -48,13 +48,15 @@ SET n.id = id
 
 // name: all_claims
 // Returns all prerequisites that texts and definitions claim. `text` is the id of a text, and null for a definition.
+// `quotes` has the words of the text that say each of them, or an empty quote.
 MATCH (k:KnowledgePoint)<-[d:DESCRIBES]-(n:CourseContent)
 WHERE d.requires IS NOT NULL
-RETURN k.id AS id, d.requires AS requires, d.requires_confidence AS confidence, n.id AS text
+RETURN k.id AS id, d.requires AS requires, d.requires_confidence AS confidence,
+  d.requires_quotes AS quotes, n.id AS text
 UNION ALL
 MATCH (n:Definition)-[:REQUIRES]->(r:KnowledgePoint)
 MATCH (n)-[:DEFINES]->(k)
-RETURN k.id AS id, [r.id] AS requires, [1.0] AS confidence, null AS text
+RETURN k.id AS id, [r.id] AS requires, [1.0] AS confidence, null AS quotes, null AS text
 
 // name: merged_points
 // Returns the points for which another point stands, because both mean the same.
@@ -108,8 +110,8 @@ MATCH (b:KnowledgePoint {id: row.to})
 CREATE (a)-[:DEPENDS_ON {confidence: row.confidence}]->(b)
 
 // name: create_set_aside
-// Creates a prerequisite that would close a cycle, was rejected, or is said by one text only. It is stored so that people
-// see it, and is never followed.
+// Creates a prerequisite that would close a cycle, was rejected, or is said by too few. It is stored so that people see
+// it, and is never followed.
 UNWIND $rows AS row
 MATCH (a:KnowledgePoint {id: row.from})
 MATCH (b:KnowledgePoint {id: row.to})

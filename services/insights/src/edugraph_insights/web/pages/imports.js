@@ -1,9 +1,9 @@
 // What came in, and what became of it: a new import, one job as it goes on, and the list of all.
 
-import { bodyOf, call, json, write } from '../api.js';
+import { bodyOf, call, json, untilSilence, write } from '../api.js';
 import { keepingFocus } from '../focus.js';
 import { viewSignal } from '../lifetime.js';
-import { asEnglish, block, h, refusal, table, value } from '../parts.js';
+import { asEnglish, block, h, refusal, saveFile, table, value } from '../parts.js';
 import { learnRejects } from '../rejects.js';
 import { changed, link, state } from '../state.js';
 import { counts, mender, rejects, sentAs, uploader } from '../uploading.js';
@@ -53,9 +53,12 @@ async function changes(id, section, shown) {
   addEventListener('hashchange', () => leaving.abort(), { once: true });
   let job = null;
   while (!leaving.signal.aborted && !(job && ENDED.has(job.state))) {
+    // A connection that a proxy has forgotten is silent. The next one goes on with the job as it is then.
+    const listening = untilSilence();
+    leaving.signal.addEventListener('abort', listening.stop, { signal: listening.signal });
     try {
-      const answer = await call('GET', `/v1/jobs/${encodeURIComponent(id)}/events`, { Accept: 'text/event-stream' }, undefined, { endless: true });
-      for await (const text of events(answer.body, leaving.signal)) {
+      const answer = await call('GET', `/v1/jobs/${encodeURIComponent(id)}/events`, { Accept: 'text/event-stream' }, undefined, { signal: listening.signal });
+      for await (const text of events(answer.body, listening.heard)) {
         job = JSON.parse(text);
         if (section.isConnected) shown(job);
       }
@@ -64,20 +67,22 @@ async function changes(id, section, shown) {
         section.append(refusal(problem));
         return;
       }
+    } finally {
+      listening.stop();
     }
     if (!job || !ENDED.has(job.state)) await new Promise(done => setTimeout(done, AGAIN_MS));
   }
   document.dispatchEvent(new Event('imported')); // or it was left while it went on, and some of it has come
 }
 
-/** Give the data of each server-sent event. EventSource would send no key. */
-async function* events(body, signal) {
+/** Give the data of each server-sent event, and call `heard` whenever something comes. EventSource would send no key. */
+async function* events(body, heard) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  signal.addEventListener('abort', () => reader.cancel().catch(() => {}), { once: true });
   let text = '';
   for (;;) {
     const { value: more, done } = await reader.read();
     if (done) return;
+    heard();
     text += more;
     const whole = text.split('\n\n');
     text = whole.pop();
@@ -133,9 +138,7 @@ function act(words, section, what) {
 const rejectsOf = async id => bodyOf(await call('GET', `/v1/jobs/${encodeURIComponent(id)}/rejects`, { Accept: 'application/x-ndjson' }));
 
 async function download(id) {
-  const at = URL.createObjectURL(new Blob([await rejectsOf(id)], { type: 'application/x-ndjson' }));
-  h('a', { href: at, download: `rejects-${id}.ndjson` }).click();
-  setTimeout(() => URL.revokeObjectURL(at), 1000);
+  saveFile(`rejects-${id}.ndjson`, await rejectsOf(id), 'application/x-ndjson');
 }
 
 async function mend(id, section) {

@@ -16,6 +16,7 @@ const READABLE = 0.75; // zoom under which letters are too small
 const [LOWEST, HIGHEST] = [320, 1100]; // of the picture, in pixels
 const MARGIN = 24;
 const QUOTED = 5; // records in the panel
+const MOST_REVIEWED = 5000; // prerequisites among which the quotes of a point are
 const LISTED = 100; // rows of the table at first: it is made anew at each letter of a search
 
 export function map({ asked, questions, sees, during }) {
@@ -74,7 +75,7 @@ async function picture(asked, { questions, sees, student, during }) {
   ];
 }
 
-/** Return what a point needs first, without what only one text says. */
+/** Return what a point needs first, without what too few texts say. */
 const followed = point => point.needs.filter(need => !need.isProposed);
 
 /** Return the share wrong of a row: the class's, or that of the first attempts of a student. */
@@ -189,6 +190,7 @@ function fill(side, point, { all, neededFor, asked, questions, student, byMaster
   const names = ids => (ids.length ? ids.map((id, place) => [place ? ', ' : '', h('a', { href: changed({ point: id }) }, all.get(id).name)]) : '–');
   const records = recordsLink(point.row?.evidence);
   const latest = h('div');
+  const words = h('div');
   side.replaceChildren(
     h('h3', {}, point.name),
     h('p', { class: 'no-print' }, questions.has('together') && !student && h('a', { href: link('point', { point: point.id }) }, t('map.who'))),
@@ -201,12 +203,23 @@ function fill(side, point, { all, neededFor, asked, questions, student, byMaster
       h('dt', {}, t('map.needs')), h('dd', {}, names(followed(point).map(need => need.id))),
       point.needs.some(need => need.isProposed) && [h('dt', {}, t('map.proposed')), h('dd', {}, names(point.needs.filter(need => need.isProposed).map(need => need.id)))],
       h('dt', {}, t('map.needed_for')), h('dd', {}, names(neededFor.get(point.id) ?? []))),
-    latest, h('p', { class: 'no-print' }, h('a', { href: changed({ point: '' }) }, t('map.close'))));
+    words, latest, h('p', { class: 'no-print' }, h('a', { href: changed({ point: '' }) }, t('map.close'))));
+  if (questions.has('review-points') && exact && point.needs.length) {
+    ask('/review-points', { course: asked.course, group: asked.group, limit: MOST_REVIEWED }).then(answer => words.replaceChildren(...quotesOf(answer.rows, point.id)), problem => { words.textContent = told('problem', problem.type); });
+  }
   if (questions.has('records') && exact) {
     ask('/records', { ...asked, point: point.id, limit: QUOTED }).then(answer => {
       latest.replaceChildren(...(answer.rows.length ? [recordsList(answer.rows)] : [h('p', {}, t('map.no_records'))]));
     }, problem => { latest.textContent = told('problem', problem.type); });
   }
+}
+
+/** Return the words of texts that say what a point needs first. */
+function quotesOf(rows, id) {
+  const quoted = rows.filter(row => row.kind !== 'same' && row.point === id && row.quotes.length);
+  if (!quoted.length) return [];
+  const items = quoted.flatMap(row => row.quotes.map(quote => h('li', {}, t('map.quoted', { name: row.other_name, quote }))));
+  return [h('h4', {}, t('map.quotes')), h('ul', { class: 'quotes' }, items)];
 }
 
 function pointsTable(points, { all, neededFor, student, byMastery, hidden }) {

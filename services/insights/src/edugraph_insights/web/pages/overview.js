@@ -4,8 +4,8 @@ import { ask } from '../api.js';
 import { chart } from '../charts.js';
 import { bar, block, colour, h, hiddenRows, how, recordsLink, table, value } from '../parts.js';
 import { link } from '../state.js';
-import { weekOf } from '../times.js';
-import { day, dayInWords, knownShare, number, share, t, told } from '../words.js';
+import { day, knownShare, number, share, t, told } from '../words.js';
+import { trendTable } from './weeks.js';
 
 const WEAKEST = 5;
 
@@ -57,19 +57,6 @@ async function weakest(weak) {
 async function trend(asked, questions) {
   const answer = await ask('/trend', asked);
   return [answer.rows.length > 1 && drawing(answer.rows), trendTable(answer, questions), how('trend', answer)];
-}
-
-/** Return the weeks of an answer to `trend` as a table. */
-export function trendTable(answer, questions) {
-  const { rows } = answer;
-  const behind = row => (answer.exact && questions.has('records') ? link('records', weekOf(row.week)) : null);
-  const count = name => ({ name, label: t(`trend.${name}`), cell: row => value(row[name], number(row[name]), behind(row), dayInWords(row.week)) });
-  return table(t('trend.caption', { n: rows.length }), [
-    { name: 'week', label: t('trend.week'), text: true, cell: row => h('time', {}, dayInWords(row.week)) },
-    count('first_attempts'), count('students'),
-    { name: 'right', label: t('column.right'), cell: row => bar(row.right, behind(row), dayInWords(row.week), row.noise) },
-    count('mistakes'), count('unresolved'),
-  ], rows, { none: t('trend.none'), hidden: hiddenRows(answer) });
 }
 
 /** Draw first attempts and unresolved mistakes as numbers, to the left, and the share right, to the right. */

@@ -1,10 +1,11 @@
-// Who works with whom, who has no tie in this data, and whose mistakes nobody has answered?
+// Who works with whom, who has no tie in this data, whose mistakes nobody has answered, and which mood is in the texts?
 
 import { ask } from '../api.js';
 import { network, withoutLayers } from '../networks.js';
 import { block, colour, h, hiddenRows, how, recordsLink, searchInput, table, value } from '../parts.js';
 import { changed, link, state } from '../state.js';
 import { number, share, t } from '../words.js';
+import { moods } from './moods.js';
 
 const MOST_BUBBLES = 150; // of one picture
 const MOST_AROUND = 50; // of one student
@@ -16,6 +17,7 @@ export function people({ asked, questions }) {
   return [
     h('h1', {}, t('people.title')),
     block(who ? t('people.around') : t('people.communities'), () => ties(asked, questions), { 'data-question': 'ties' }),
+    questions.has('mood') && block(t(who ? 'moods.of_one' : 'moods.title'), () => moods(who ? { ...asked, group: undefined, student: who } : asked, questions), { 'data-question': 'mood' }),
   ];
 }
 

@@ -5,6 +5,9 @@ import { levelOf } from '../heat.js';
 import { around, block, columns, copyNames, folded, h, how, peopleLinks, recordsLink, table, value, waiting } from '../parts.js';
 import { link, state } from '../state.js';
 import { day, number, plural, share, t, told } from '../words.js';
+import { dueAtPoint } from './due.js';
+import { helped } from './helped.js';
+import { spread } from './spread.js';
 
 const named = row => ({ student: row.student, name: row.student_name ?? row.student });
 
@@ -20,10 +23,13 @@ export function point({ asked, questions }) {
     h('p', { class: 'no-print' }, h('a', { href: link('map', { point: id }) }, t('point.map'))),
     columns([
       block(t('point.wrong'), () => wrong(students), { 'data-question': 'point' }),
+      questions.has('spread') && block(t('spread.title'), () => spread(asked, id, students), { 'data-question': 'spread' }),
       questions.has('together') && block(t('point.together'), () => together(asked, id, needs), { 'data-question': 'together' }),
+      questions.has('did-it-help') && block(t('helped.title'), () => helped(asked), { 'data-question': 'did-it-help' }),
       block(t('point.all'), () => everybody(students), { 'data-part': 'all' }),
     ], [
       questions.has('grid') && questions.has('course-map') && block(t('point.first'), () => first(asked, id, students, needs), { 'data-question': 'course-map' }),
+      questions.has('due') && block(t('due.title'), () => dueAtPoint(asked, id), { 'data-question': 'due' }),
       block(t('point.right'), () => others(students, 'right'), { 'data-part': 'right' }),
       block(t('point.not_tried'), () => others(students, 'not tried'), { 'data-part': 'not-tried' }),
       questions.has('ready') && block(t('point.ready'), () => ready(asked, id), { 'data-question': 'ready' }),
@@ -61,6 +67,7 @@ function one(idea, rows, all) {
   const quoted = rows.find(row => row.quote);
   return h('div', { class: 'idea' },
     h('h3', {}, idea || t('point.no_idea'), ' ', h('span', { class: 'of' }, h('data', { value: rows.length }, number(rows.length)), t('missing.of', { n: number(all) }))),
+    !idea && h('p', { class: 'note' }, t('point.why_no_idea')),
     quoted && h('blockquote', {}, h('q', {}, quoted.quote), ' ', h('a', { class: 'note', href: recordsLink(quoted.evidence) }, named(quoted).name)),
     h('p', {}, peopleLinks(rows.map(named))));
 }

@@ -6,6 +6,7 @@ import { Problem, ask, json, write } from '../api.js';
 import { keepingFocus } from '../focus.js';
 import { block, h, how, refusal, value } from '../parts.js';
 import { changed, link, state } from '../state.js';
+import { ofBrowser } from '../storage.js';
 import { moment, share, t } from '../words.js';
 
 const LISTED = 200; // at first
@@ -93,7 +94,7 @@ class Desk {
   press(event) {
     const typing = event.target.matches?.('input:not([type=checkbox]), select, textarea');
     const elsewhere = !this.element.isConnected || typing || event.ctrlKey || event.metaKey || event.altKey;
-    if (elsewhere || !this.row || localStorage.getItem(KEYS_OFF)) return;
+    if (elsewhere || !this.row || ofBrowser.getItem(KEYS_OFF)) return;
     const key = event.key.toLowerCase();
     const moves = { j: () => this.go(this.place + 1), k: () => this.go(this.place - 1) };
     const verdict = VERDICTS[this.row.kind][key];
@@ -221,9 +222,9 @@ class Desk {
 
   buttons() {
     const button = (key, words, act, allowed = true) => h('button', { type: 'button', 'aria-keyshortcuts': key, 'data-keep-focus': `review-${key}`, onclick: act, disabled: !allowed }, words, ' ', h('kbd', {}, key));
-    const keys = h('input', { type: 'checkbox', 'data-keep-focus': 'review-keys', checked: !localStorage.getItem(KEYS_OFF), onchange: event => {
-      if (event.target.checked) localStorage.removeItem(KEYS_OFF);
-      else localStorage.setItem(KEYS_OFF, 'off');
+    const keys = h('input', { type: 'checkbox', 'data-keep-focus': 'review-keys', checked: !ofBrowser.getItem(KEYS_OFF), onchange: event => {
+      if (event.target.checked) ofBrowser.removeItem(KEYS_OFF);
+      else ofBrowser.setItem(KEYS_OFF, 'off');
     } });
     const judging = () => [
       Object.entries(VERDICTS[this.row.kind]).map(([key, verdict]) => button(key, t(`says.${verdict}`), () => this.say(verdict))),
@@ -312,7 +313,7 @@ function detailsOfPoints(row) {
   const used = (records, courses) => `${t('review.records', { n: records })}${courses.length ? ` · ${courses.join(t('list.comma'))}` : ''}`;
   const ways = row.cycles.length > 0 && h('ul', { class: 'cycles' }, row.cycles.map(way => h('li', {}, way.join(' → '))));
   if (VERDICTS[row.kind] === NEED) {
-    return h('dl', {}, term(t('review.claimed_by'), row.claimed_by.join(t('list.comma'))), term(t('review.confidence'), value(row.confidence, share(row.confidence))),
+    return h('dl', {}, term(t('review.claimed_by'), row.claimed_by.join(t('list.comma'))), term(t('review.quotes'), quotesOf(row)), term(t('review.confidence'), value(row.confidence, share(row.confidence))),
       term(t('review.on_ways'), row.students !== null && value(row.students)),
       row.verdict === null && term(t('review.why'), t(`why_need.${row.kind}`)), term(t('review.excluded_by'), ways),
       ways && now(row)?.verdict !== 'accepted' && term(t('review.if_accepted'), row.gives_way.length ? t('review.gives_way', { name: row.gives_way[0], needed: row.gives_way[1] }) : t('review.gives_no_way')));
@@ -321,6 +322,12 @@ function detailsOfPoints(row) {
     term(row.name, used(row.records, row.courses)), term(row.other_name, used(row.other_records, row.other_courses)),
     term(t('review.likeness'), value(row.likeness, share(row.likeness))), term(t('review.why'), t('review.why_same')),
     term(t('review.cycles'), ways || t('review.no_cycles')));
+}
+
+/** Return the words of texts that say a prerequisite, or say that there are none. */
+function quotesOf(row) {
+  if (!row.claimed_by.length) return null;
+  return row.quotes.length ? row.quotes.map(each => h('blockquote', {}, each)) : t('review.no_quote');
 }
 
 /** Return a text in which the words that the analyser quoted are marked. */

@@ -6,11 +6,14 @@ import { viewSignal } from '../lifetime.js';
 import { block, compare, h, hiddenRows, how, refusal, table, value } from '../parts.js';
 import { changed, link, state } from '../state.js';
 import { timesAsked } from '../times.js';
-import { moment, number, plural, share, sorter, t, told } from '../words.js';
+import { fewOf, moment, number, plural, share, sorter, t, told } from '../words.js';
 
 const MOST_TERMS = 4; // the latest ones are shown
 const AT_ONCE = 2; // each course is a request of its own
 const MOST_POINTS = 5; // at which two groups differ
+const FELL = 5; // points of 100: from this change on, a course is named
+const HALF = 0.5;
+const MOST_NAMED = 3; // courses in one sentence
 
 export function school({ courses, groups, asked, questions, sees }) {
   const title = [h('h1', {}, t('school.title'))];
@@ -18,13 +21,13 @@ export function school({ courses, groups, asked, questions, sees }) {
   return [
     ...title,
     h('p', { class: 'lead' }, plural('school.courses', courses.length), ' ', t(`school_sees.${sees.replace(' ', '_')}`)),
-    block(t('school.terms'), () => courseTerms(courses), { 'data-question': 'terms' }),
+    block(t('school.terms'), () => courseTerms(courses, questions), { 'data-question': 'terms' }),
     questions.has('groups') && groupComparison(courses, groups, asked),
   ];
 }
 
 /** Return the table of courses and terms. A course is asked about when it comes into view, or in the order by need. */
-function courseTerms(courses) {
+function courseTerms(courses, questions) {
   const answers = new Map(); // id of a course -> its answer, or the problem why there is none
   const waiting = []; // ids of the courses to ask about
   const place = h('div', {});
@@ -76,6 +79,7 @@ function courseTerms(courses) {
     const rows = byName.map(({ id, name }) => ({ course: id, name, answer: answers.get(id), isAsking: asking.has(id) }));
     if (isByNeed && isComplete) rows.sort((a, b) => compare(latestShare(a, terms), latestShare(b, terms)));
     const parts = [
+      isComplete ? terms.length > 0 && sentencesOf(needsOf(rows, terms), questions, known.length === courses.length) : wayToAll(courses.length),
       table(t('school.caption'), columnsOf(terms, again), rows, { look: 'by-terms' }),
       !isComplete && h('p', { class: 'note' }, t('school.progress', { n: number(answers.size), of: number(courses.length) })),
       isComplete && !terms.length && h('p', { class: 'note' }, t('school.no_terms')),
@@ -96,6 +100,63 @@ function courseTerms(courses) {
     place,
     h('footer', { class: 'how' }, h('details', {}, h('summary', {}, t('how.computed')), h('p', {}, told('computed', 'terms')))),
   ];
+}
+
+/** Return the way to the order in which every course is asked about. Only then it is known which one needs the head. */
+function wayToAll(n) {
+  if (state().order === 'need') return null;
+  return h('p', { class: 'no-print' }, h('a', { class: 'button', href: changed({ order: 'need' }), 'data-keep-focus': 'look-at-all' }, plural('school.look_at_all', n)));
+}
+
+/**
+ * Return at most three needs: {kind, row or rows, …}. A course that fell most, one with less than half right, and courses without
+ * records of the latest term. One course is named once.
+ */
+function needsOf(rows, terms) {
+  const last = terms.at(-1);
+  const before = terms.at(-2);
+  if (!last) return [];
+  const known = rows.filter(row => row.answer?.rows).map(row => ({ ...row, now: rowOf(row.answer, last), then: before && rowOf(row.answer, before) }));
+  const fell = known.filter(isLower).sort((a, b) => (a.now.right - a.then.right) - (b.now.right - b.then.right))[0];
+  const isHalf = row => (row.now?.right ?? HALF) < HALF && row.course !== fell?.course;
+  const low = known.filter(isHalf).sort((a, b) => a.now.right - b.now.right)[0];
+  // A row that is hidden from an analyst is missing, too.
+  const silent = known.filter(row => row.answer.exact && row.answer.rows.length > 0 && !row.now);
+  return [
+    fell && { kind: 'fell', row: fell, term: last },
+    low && { kind: 'low', row: low, term: last },
+    silent.length > 0 && silent.length < known.length && { kind: 'silent', row: silent[0], rows: silent, term: last },
+  ].filter(Boolean);
+}
+
+/** Return whether a course fell clearly, by more than the protection by noise can make alone. */
+function isLower({ now, then }) {
+  if ((now?.right ?? null) === null || (then?.right ?? null) === null) return false;
+  const fall = then.right - now.right;
+  return Math.round(100 * fall) >= FELL && fall > (now.noise ?? 0) + (then.noise ?? 0);
+}
+
+/** Return the needs as actions. That there are none is said only where every course gave an answer. */
+function sentencesOf(needs, questions, isEachKnown) {
+  if (needs.length === 0) return isEachKnown && h('p', { class: 'none' }, t('school.no_needs'));
+  return h('ol', { class: 'actions' }, needs.map(need => h('li', { 'data-action': need.kind },
+    h('div', { class: 'what' }, h('h3', {}, needInWords(need)), h('p', {}, whyInWords(need))),
+    h('p', { class: 'do no-print' }, need.kind === 'silent' && questions.has('imports')
+      ? h('a', { class: 'button', href: link('imports') }, t('school.see_imports'))
+      : h('a', { class: 'button', href: link('overview', { course: need.row.course, group: '', term: need.kind === 'silent' ? '' : need.term.term }) }, t('school.open_course'))))));
+}
+
+function needInWords({ kind, row, rows }) {
+  if (kind === 'silent') return plural('school.silent', rows.length, { course: fewOf(rows.map(each => each.name), MOST_NAMED) });
+  return t(kind === 'fell' ? 'school.fell' : 'school.low', { course: row.name });
+}
+
+function whyInWords({ kind, row, term }) {
+  if (kind === 'silent') return t('school.silent_why', { term: term.name });
+  const now = share(row.now.right);
+  const counted = row.answer.exact ? plural('school.students', row.now.students) : plural('school.about_students', row.now.students);
+  if (kind === 'low') return t('school.low_why', { now, term: term.name, students: counted });
+  return t('school.fell_why', { now, then: share(row.then.right), term: term.name, students: counted });
 }
 
 /** Return the latest terms with records of any course, the latest one last. */

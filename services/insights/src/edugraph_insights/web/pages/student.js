@@ -8,6 +8,7 @@ import { block, colour, columns, h, how, recordsLink, sureEnough, value, waiting
 import { whyOf } from '../reasons.js';
 import { link, state } from '../state.js';
 import { day, dayInWords, dayOf, number, plural, sentences, share, t, told } from '../words.js';
+import { dueOfOne } from './due.js';
 import { recordsTable } from './records.js';
 
 const MOST_DRAWN = 1000; // records of the timeline
@@ -30,6 +31,7 @@ export function student({ asked, questions, person }) {
     ], [
       questions.has('actions') && contact(one, mayAct({ questions, person })),
       questions.has('next') && block(t('student.next'), () => next(points, one), { 'data-question': 'next' }),
+      questions.has('due') && block(t('due.title'), () => dueOfOne(one), { 'data-question': 'due' }),
       questions.has('handed-in') && block(t('student.handed_in'), () => handedIn(one), { 'data-question': 'handed-in' }),
     ]),
   ];

@@ -3,10 +3,10 @@
 
 import { actionForm, doneAbout, mayAct } from '../acting.js';
 import { ask } from '../api.js';
-import { bar, block, compare, copyNames, folded, h, how, peopleLinks, recordsLink, searchInput, table, value } from '../parts.js';
+import { aboutStudent, bar, block, compare, copyNames, folded, h, how, recordsLink, searchInput, table, value } from '../parts.js';
 import { courseInactive, whyOf } from '../reasons.js';
-import { changed, link, state } from '../state.js';
-import { day, knownShare, number, plural, share, t, told } from '../words.js';
+import { changed, state } from '../state.js';
+import { day, knownShare, listed, number, plural, share, t, told } from '../words.js';
 
 const MOST_PERSONS = 300; // of a list, until all are asked for
 const NO_SIGN = 'no sign';
@@ -46,6 +46,13 @@ async function list(asked, questions, mayWrite) {
 
 const choice = (name, value, now, label) => h('a', { class: 'choice', href: changed({ [name]: value }), 'aria-current': value === now ? 'true' : null, 'data-keep-focus': `${name}-${value}` }, label);
 const nameOf = row => row.name ?? row.student;
+
+/** Return the name of a student, which leads to what the caller may see of the student. */
+function nameLink(row, questions) {
+  const href = aboutStudent(row.student, questions);
+  return href ? h('a', { href }, nameOf(row)) : nameOf(row);
+}
+
 const records = (row, questions) => (questions.has('records') ? recordsLink(row.evidence) : null);
 
 const KEYS = {
@@ -95,7 +102,7 @@ function grouped(rows, most, people, questions) {
   };
   const fine = of('fine');
   const drawn = fine.filter(row => shown.has(row));
-  const names = questions.has('student') ? peopleLinks(drawn.map(row => ({ student: row.student, name: nameOf(row) }))) : drawn.map(nameOf).join(t('list.comma'));
+  const names = h('span', { class: 'people' }, listed(drawn.map(row => nameLink(row, questions))));
   return [
     ['help', 'others', 'too_few', 'not_looked_at'].map(group),
     fine.length > 0 && folded(plural('students.fine', fine.length), h('p', {}, names)),
@@ -114,7 +121,7 @@ function person(row, attention, questions, chosen) {
   return h('li', { class: 'person', 'data-row': row.student },
     h('span', { class: 'pick no-print' }, h('input', { type: 'checkbox', 'aria-label': t('students.choose', { who }), onchange: event => chosen.change(row.student, who, event.target.checked) })),
     h('div', { class: 'text' },
-      h('p', { class: 'name' }, questions.has('student') ? h('a', { href: link('student', { student: row.student }) }, who) : who),
+      h('p', { class: 'name' }, nameLink(row, questions)),
       h('p', { class: 'why' }, whyOf(row.help, row.unanswered)),
       row.done.length > 0 && h('p', { class: 'note' }, doneAbout(row.done)),
       row.mayWrite && actionForm(row.student, who)),
@@ -140,7 +147,7 @@ function chosenPersons() {
 
 function wholeTable(rows, all, { help, attention, questions, first }) {
   return table(t('students.caption', { n: rows.length, of: all }), [
-    { name: 'name', label: t('column.student'), text: true, key: nameOf, cell: row => questions.has('student') ? h('a', { href: link('student', { student: row.student }) }, nameOf(row)) : nameOf(row) },
+    { name: 'name', label: t('column.student'), text: true, key: nameOf, cell: row => nameLink(row, questions) },
     ...(help ? [
       { name: 'help', label: t('column.help'), text: true, key: row => row.help?.place, cell: row => told('bucket', row.help?.bucket ?? '–') },
       { name: 'why', label: t('column.why'), text: true, prose: true, cell: row => whyOf(row.help) || '–' },

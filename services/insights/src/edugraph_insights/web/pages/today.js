@@ -8,7 +8,8 @@ import { courseInactive, whyOf } from '../reasons.js';
 import { sparkLine } from '../spark.js';
 import { link, state } from '../state.js';
 import { dayInWords, dayOf, listed, number, plural, share, space, t } from '../words.js';
-import { trendTable } from './overview.js';
+import { dueInClass } from './due.js';
+import { trendTable } from './weeks.js';
 
 const MOST_TASKS = 3;
 const WEEKS = 12;
@@ -22,6 +23,7 @@ export function today({ asked, questions, person }) {
       questions.has('grid') && block(t('today.grid'), () => grid(asked), { 'data-question': 'grid' }),
     ], [
       questions.has('handed-in') && block(t('today.missing'), () => missing(asked), { 'data-question': 'handed-in' }),
+      questions.has('due') && block(t('due.title'), () => dueInClass(asked), { 'data-question': 'due' }),
       questions.has('trend') && block(t('today.trend'), () => trend(asked, questions), { 'data-question': 'trend' }),
       questions.has('changes') && block(t('today.changes'), () => changes(asked), { 'data-question': 'changes' }),
     ]),

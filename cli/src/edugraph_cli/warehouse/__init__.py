@@ -1,0 +1,1 @@
+"""Tables of a warehouse in the Delta format, which follow the graph."""
