@@ -13,7 +13,6 @@ as JSON. It exits with 1 if a figure is missed.
 import argparse
 import json
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ from typing import Any
 
 from bench_growth import ORIGIN, fill, students_of
 from bench_insights import found_in_texts
+from chromium import chromium_program
 from engines import PRIVACY_SECRET, bench
 from own_neo4j import own_neo4j
 from own_redis import own_redis
@@ -71,7 +71,7 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=100_000)
     given = parser.parse_args()
     configure_logs("json", "WARNING")  # a line for each request would hide the table
-    program = shutil.which("chromium") or shutil.which("google-chrome")
+    program = chromium_program()
     with (
         bench(),
         tempfile.TemporaryDirectory() as folder,

@@ -1,9 +1,9 @@
 # The page in a real browser. Its driver is in a group of its own: nothing else needs it.
-CHROMIUM := $(shell command -v chromium || command -v google-chrome)
+CHROMIUM := $(shell command -v chromium-headless-shell || command -v chromium || command -v google-chrome)
 
 env-page: env-dev
 	@$(UV) sync --quiet --frozen --all-packages --all-extras --no-extra pandas --group page
-	@$(if $(CHROMIUM),,python3 -c 'from dev.debian.packages import apt_install; apt_install("chromium", "fonts-noto-cjk")')
+	@$(if $(CHROMIUM),,python3 -c 'from dev.debian.packages import apt_install; apt_install("chromium-headless-shell", "fonts-noto-cjk")')
 
 page-test: env-page ## the page in Debian's chromium on the example school: numbers, filters, keyboard, both languages, axe, imports and the tutorial on the demo (three minutes)
 	@EDUGRAPH_PAGE_TESTS=1 $(RUN) pytest $(SHARED_OUT) $(SLOWEST) tests/page $(PYTEST_ARGS)

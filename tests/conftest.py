@@ -1,13 +1,13 @@
 """The last lines of every test run say which engines it ran on; and the browser, of which a run starts one."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pytest
 from addresses import of_each_worker
+from chromium import chromium_program
 from engine_names import ENGINES
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ def browser() -> "Iterator[Browser]":
     """For the tests of the page and of signing in, whose targets install Debian's chromium and its driver."""
     from playwright.sync_api import sync_playwright
 
-    program = shutil.which("chromium") or shutil.which("google-chrome")
+    program = chromium_program()
     if program is None:
-        pytest.fail("there is no chromium: make env-page installs it")
+        pytest.fail("no Chromium is installed: make env-page installs it")
     with sync_playwright() as driver:
         # Root, as in CI, has no sandbox; the page is our own.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []

@@ -1,9 +1,9 @@
 """Write the pictures of README and docs: docs/images/PAGE-LANGUAGE.png, and all widths to .run/screenshots to look at."""
 
-import shutil
 import tempfile
 from pathlib import Path
 
+from chromium import chromium_program
 from page.school import imported_school, served
 from page.tutorial import ROOT, follow, running_demo
 from page.visitor import Visitor
@@ -19,7 +19,7 @@ ITEMS = {"en": "alg-unit1-q1", "zh": "math8-quiz1-q1"}
 
 
 def main() -> None:
-    program = shutil.which("chromium") or shutil.which("google-chrome")
+    program = chromium_program()
     IMAGES.mkdir(parents=True, exist_ok=True)
     ALL.mkdir(parents=True, exist_ok=True)
     with (
