@@ -67,7 +67,7 @@ def of_tutorial(browser: Browser, folder: Path) -> None:
 def take(visitor: Visitor, path: str) -> None:
     """Write one picture for the docs, from the place where something was done last, and one of each size to look at."""
     shown = visitor.page
-    last = shown.locator("#rows, #mapping, h1").first
+    last = shown.locator("#rows, #mapping-form, h1").first
     last.evaluate("e => scrollTo(0, e.id ? e.getBoundingClientRect().top + scrollY - 120 : 0)")
     shown.screenshot(path=IMAGES.parent / path)
     print(IMAGES.parent / path)

@@ -215,6 +215,7 @@ def test_the_same_file_again_changes_nothing_and_a_mapping_can_be_corrected(
     for outcome in ("written", "unchanged"):
         shown = visit_demo.open("imports", lang="en")
         choose(shown, table)
+        shown.locator(".as-text summary").click()
         mapping = shown.locator("#mapping")
         given = mapping.input_value()
         mapping.fill("columns: {Student: nonsense}")
@@ -223,7 +224,7 @@ def test_the_same_file_again_changes_nothing_and_a_mapping_can_be_corrected(
         assert shown.locator(".start").is_disabled()
         assert "?" in given
         right = "type: course_record\ncolumns: {Student: student_id, Course: course_id}\nconstants: {timestamp: 2026-05-01}"
-        shown.locator("#mapping").fill(right)
+        mapping.fill(right)
         shown.get_by_role("button", name="Check again").click()
         shown.wait_for_selector(".dry-run")
         shown.locator(".start").click()
@@ -275,7 +276,7 @@ def test_a_job_that_runs_is_followed_and_can_be_cancelled(visit_demo: Visitor) -
         route.fulfill(json=stops)
 
     shown.route(f"{address}/cancel", cancel)
-    shown.get_by_role("link", name="courses.ndjson").click()
+    visit.add(job=job["job_id"])
     ended(shown, "waiting")
     assert "the provider asks to wait" in shown.locator(".job").inner_text()
     assert shown.get_by_role("progressbar").get_attribute("value") == "1"
@@ -352,7 +353,7 @@ def test_a_job_whose_events_are_silent_is_asked_for_again(visit_demo: Visitor) -
             route.fulfill(body=event, headers=headers)
 
     shown.route(f"{address}/events", stream)
-    shown.get_by_role("link", name="courses.ndjson").click()
+    visit_demo.add(job=job["job_id"])
     ended(shown, "cancelled")
     assert len(asked) == 2
 
@@ -486,3 +487,72 @@ def test_marks_are_imported_when_each_column_has_points_of_the_file_or_of_a_pers
     assert numbers(shown, ".job")["written"] == "8"
     records = visit_demo.answer("records", course=course, student="A1")["rows"]
     assert sorted(each["outcome"] for each in records) == [500, 600, 700, 850]
+
+
+GRADEBOOK = """Student,ID,SIS User ID,Section,Quiz 1 (1201),Quiz 2 (1217)
+    Points Possible,,,,10,15
+"Berg, Anna",1,20140117,8A,7,12
+"Lind, Ella",2,20140122,8B,later,9
+"Ng, Hao",3,20140123,8B,10,later
+"""
+
+
+def check_again(page: Page) -> None:
+    with page.expect_response("**/v1/imports/preview?*"):
+        page.locator(".check").click()
+    page.wait_for_selector(".upload h3")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_gradebook_is_imported_by_a_form_alone(
+    visit_demo: Visitor, language: str, tmp_path: Path
+) -> None:
+    """Nobody edits a text. Out: `answers` of mapping_form.js, `courseSent`, or `asked.changed` in `settle`."""
+    course = f"FORM-{language}"
+    table = tmp_path / "grades.csv"
+    table.write_text(GRADEBOOK)
+    shown = visit_demo.open("imports", lang=language)
+    choose(shown, table)
+    assert not shown.locator("#mapping").is_visible()
+    asked = shown.locator("[data-asks]")
+    assert asked.evaluate_all("all => all.map(each => each.dataset.constant)") == ["course_id"]
+    assert shown.locator("#known-courses option").count() > 0
+    marks = shown.locator(".form-row[data-column='Quiz 1 (1201)']")
+    assert "7 · later" in marks.inner_text()
+    asked.fill(course)
+    check_again(shown)
+    # Two marks stand for something that nobody could guess. A click says it for all of them.
+    assert numbers(shown, ".dry-run")["rejected"] != "0"
+    with shown.expect_response("**/v1/imports/preview?*"):
+        shown.locator(".causes button").first.click()
+    shown.wait_for_selector(".dry-run")
+    assert numbers(shown, ".dry-run") == {"valid": "4", "rejected": "0", "not_relevant": "1"}
+    shown.locator("#points-accepted").check()
+    # A change has to be checked before the import.
+    select = shown.locator(".form-row[data-column='Quiz 2 (1217)'] select")
+    select.select_option("")
+    assert shown.locator(".start").is_disabled()
+    select.select_option("(item)")
+    check_again(shown)
+    shown.locator(".start").click()
+    ended(shown, "succeeded")
+    shown.locator(".to-course").click()
+    visit_demo.ready()
+    assert f"course={course}" in shown.url
+    assert shown.locator("header select[name=course]").input_value() == course
+
+
+def test_who_changes_the_text_means_the_text(visit_demo: Visitor, tmp_path: Path) -> None:
+    """Out: `answersOfForm`. The form proposes the day of the file, and the text says another one."""
+    table = tmp_path / "class.csv"
+    table.write_text("Student,Course\nA1,TRY3\n")
+    shown = visit_demo.open("imports", lang="en")
+    choose(shown, table)
+    proposed = shown.locator("#constant-timestamp").input_value()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", proposed)
+    shown.locator(".as-text summary").click()
+    text = shown.locator("#mapping").input_value()
+    shown.locator("#mapping").fill(text.replace("'?'", "'2021-02-03'"))
+    check_again(shown)
+    assert shown.locator("#constant-timestamp").input_value() == "2021-02-03"
+    assert numbers(shown, ".dry-run")["valid"] == "1"

@@ -16,6 +16,7 @@ TUTORIALS = {"en": ROOT / "docs" / "tutorial.md", "zh": ROOT / "docs" / "tutoria
 _STEPS = re.compile(r"^\d\. .*?(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 _DONE = re.compile(
     r"\*\*(?P<press>[^*]+)\*\*|`(?P<file>examples/[^`]+)`|!\[[^]]*\]\((?P<image>[^)]+)\)"
+    r"|(?:Enter|填入) `(?P<day>[^`]+)`"
     r"|(?:Replace|把) `(?P<old>[^`]+)` (?:with|换成)\s+`(?P<new>[^`]+)`|\*(?P<see>[^*]+)\*"
 )
 _COURSE = re.compile(r"\((\w+)\)$")
@@ -71,8 +72,10 @@ def follow(page: Page, language: str, picture: Callable[[str], None]) -> int:
                 case {"file": path}:
                     page.set_input_files("#file", ROOT / path)
                     expect(page.locator(".start")).to_be_visible()
+                case {"day": day}:
+                    page.locator("#constant-timestamp").fill(day)
                 case {"old": old, "new": new}:
-                    box = page.locator("#rows, #mapping").first
+                    box = page.locator("#rows")
                     before = box.input_value()
                     assert old in before, (step, before)
                     box.fill(before.replace(old, new))

@@ -13,6 +13,10 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Viewport
 DESKTOP = ViewportSize(width=1280, height=800)
 
 
+def _values(state: dict[str, str]) -> str:
+    return "&".join(f"{name}={quote(value)}" for name, value in state.items())
+
+
 class Visitor:
     """`key` goes with what the test itself asks of the API; the browser has only what is typed into it."""
 
@@ -47,14 +51,23 @@ class Visitor:
 
     def open(self, page: str, **state: str) -> Page:
         """Show a page and wait until all of its answers are there."""
-        query = "&".join(f"{name}={quote(value)}" for name, value in state.items())
         if self.page.url.startswith(self.address):  # a change after the # alone would load nothing
             self.page.goto("about:blank")
-        self.page.goto(f"{self.address}/ui/#{page}?{query}")
+        self.page.goto(f"{self.address}/ui/#{page}?{_values(state)}")
         return self.ready()
+
+    def add(self, **state: str) -> None:
+        """Add to what the address says, as a link of the page does. The page is not loaded again."""
+        self.page.evaluate("more => { location.hash += `&${more}`; }", _values(state))
 
     def ready(self) -> Page:
         """Wait until nothing is asked any more."""
+        # A click that changes the address queues an event. Until the page has handled that, it is the old page that is
+        # ready. A message to itself is handled after what was queued before; no timer is used, since tests stop the clock.
+        self.page.evaluate(
+            "() => new Promise(done => { const { port1, port2 } = new MessageChannel();"
+            " port1.onmessage = () => done(); port2.postMessage(''); })"
+        )
         self.page.wait_for_selector("main[data-ready]")
         self.page.wait_for_load_state("networkidle")
         self.page.wait_for_function("() => !document.querySelector('.waits')")

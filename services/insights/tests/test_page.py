@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from edugraph_common.contracts.records import DATA_OF_TYPE
+from edugraph_common.sources.mapping import ENVELOPE
 from edugraph_importer.service import DERIVING
 from edugraph_insights.app import make_application
 from edugraph_insights.insights import Insights
@@ -91,6 +93,15 @@ def test_each_question_has_a_place_on_a_page() -> None:
 def test_what_a_job_waits_for_within_the_house_is_said_in_both_languages() -> None:
     """The page meets the importer's own words. To take the guard out: change them."""
     assert f"waits.{DERIVING}" in words("en")
+
+
+def test_each_field_that_a_column_can_give_has_words() -> None:
+    """The form of a mapping offers them."""
+    fields = set(ENVELOPE) - {"type"}
+    for data in DATA_OF_TYPE.values():
+        fields.update(data.model_fields)
+    named = {key.removeprefix("field.") for key in words("en") if key.startswith("field.")}
+    assert named == fields
 
 
 def test_every_sentence_is_used_and_every_used_one_is_there() -> None:

@@ -355,7 +355,7 @@ def parse_mapping(text: str | bytes, default_course: str | None = None) -> Mappi
 
     Raises MalformedFile with a sentence that says what is wrong.
     """
-    value = _load(text)
+    value = load_mapping(text)
     if default_course is not None:
         value = _with_course(value, default_course)
     try:
@@ -408,7 +408,7 @@ def with_points(text: str, points: str) -> str:
         raise MalformedFile(
             "the points are not a JSON object of numbers above 0, by column"
         ) from None
-    value = _load(text)
+    value = load_mapping(text)
     items = None
     if isinstance(value, dict):
         items = value.get("items")
@@ -420,14 +420,26 @@ def with_points(text: str, points: str) -> str:
         items["scale"][column] = number
         if number.is_integer():
             items["scale"][column] = int(number)
+    return mapping_text(value)
+
+
+def mapping_text(value: object) -> str:
+    """Return a mapping as YAML. Raises MalformedFile for one that is nested too deeply.
+
+    Some characters, such as the line breaks of other systems, become spaces unless they are escaped. Then all letters
+    that are not ASCII are escaped, too, because YAML cannot be asked for less.
+    """
     try:
-        return yaml.safe_dump(value, allow_unicode=True, sort_keys=False)
+        text = yaml.safe_dump(value, allow_unicode=True, sort_keys=False)
+        if yaml.load(text, yaml.CSafeLoader) == value:
+            return text
+        return yaml.safe_dump(value, sort_keys=False)
     except RecursionError:
         raise MalformedFile("the mapping is nested too deeply") from None
 
 
-def _load(text: str | bytes) -> Any:
-    """Return what YAML or JSON says. Raises MalformedFile.
+def load_mapping(text: str | bytes) -> Any:
+    """Return what the text of a mapping says, which nobody has checked: YAML or JSON. Raises MalformedFile.
 
     The loader in C takes a tenth of the time, and refuses what is nested more than 1,000 deep.
     """

@@ -26,7 +26,7 @@ from edugraph_common.sources.gradebook_layouts import (
     stem_of,
     words,
 )
-from edugraph_common.sources.mapping import EXCEL, GOOGLE, ITEM_FIELDS, UNKNOWN
+from edugraph_common.sources.mapping import EXCEL, GOOGLE, ITEM_FIELDS, UNKNOWN, mapping_text
 from edugraph_common.sources.marks import read_mark
 from edugraph_common.sources.row_numbers import are_row_numbers
 from edugraph_common.sources.wide_tables import Gradebook, ItemPoints, SuggestedItems
@@ -130,10 +130,11 @@ def _of_marks(
     if found.shares:
         suggested["values"] = {"score": found.shares}
     questions: list[str] = []
-    cells_of = _by_column(header, found.students)
-    formats = _date_formats(
-        {field: cells_of[column] for column, field in found.fields.items()}, questions
+    cells_of = cells_by_column(header, found.students)
+    formats, of_dates = date_formats_of(
+        {field: cells_of[column] for column, field in found.fields.items()}
     )
+    questions += of_dates
     if formats:
         suggested["date_formats"] = formats
     if found.decimal == ",":
@@ -148,7 +149,7 @@ def _of_marks(
     if left_out:
         questions.append(f"no field fits {', '.join(left_out)}: the import leaves them out (null)")
     return MappingSuggestion(
-        mapping=yaml.safe_dump(suggested, allow_unicode=True, sort_keys=False),
+        mapping=mapping_text(suggested),
         type="attempt_record",
         open_points=(*found.open_points, *questions),
         layout=found.layout.name if found.layout else None,
@@ -235,7 +236,7 @@ def _of_records(
     item_points: tuple[ItemPoints, ...] = ()
     open_points = []
     if layout.mark:
-        cells = _by_column(header, rows)[layout.mark]
+        cells = cells_by_column(header, rows)[layout.mark]
         marks = [mark.value for mark in map(read_mark, cells) if mark]
         item_points = (
             ItemPoints(column=layout.mark, points=None, largest=max(marks, default=None)),
@@ -260,7 +261,7 @@ def _of_records(
             f"{field} has no column: name one, or replace the ? by a constant" for field in missing
         ]
     return MappingSuggestion(
-        mapping=yaml.safe_dump(suggested, allow_unicode=True, sort_keys=False),
+        mapping=mapping_text(suggested),
         type=layout.type,
         open_points=tuple(open_points),
         layout=layout.name,
@@ -272,7 +273,7 @@ def _of_fields(
     header: Sequence[str], rows: Sequence[Sequence[str]], sheet: str | None
 ) -> MappingSuggestion:
     """Return the suggestion for a table with a record in each row, by the names of its columns."""
-    cells_of = _by_column(header, rows)
+    cells_of = cells_by_column(header, rows)
     record_type, columns = _best_fit(header)
     columns |= _more_people(header, record_type, columns)
     ids = [column for column, field in columns.items() if field == "record_id"]
@@ -286,7 +287,8 @@ def _of_fields(
     if values:
         suggested["values"] = values
     questions: list[str] = []
-    formats = _date_formats(cells, questions)
+    formats, of_dates = date_formats_of(cells)
+    questions += of_dates
     if formats:
         suggested["date_formats"] = formats
     if _have_decimal_commas(cells):
@@ -308,7 +310,7 @@ def _of_fields(
         open_points.append(
             f"no field fits {', '.join(left_out)}: the import leaves them out (null)"
         )
-    text = yaml.safe_dump(suggested, allow_unicode=True, sort_keys=False)
+    text = mapping_text(suggested)
     return MappingSuggestion(mapping=text, type=record_type, open_points=tuple(open_points))
 
 
@@ -352,7 +354,7 @@ def _more_people(
     return found
 
 
-def _by_column(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, list[str]]:
+def cells_by_column(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, list[str]]:
     """Return the cells of each column that are not blank."""
     found = {}
     for place, column in reversed(list(enumerate(header))):
@@ -413,12 +415,16 @@ def _required(record_type: RecordType, found: AbstractSet[str]) -> set[str]:
     return required
 
 
-def _date_formats(cells: AnyMapping[str, Sequence[str]], questions: list[str]) -> list[str]:
-    """Return the formats of the columns with dates: for each column the first format that fits all its cells.
+def date_formats_of(
+    cells: AnyMapping[str, Sequence[str]],
+) -> tuple[list[str], list[str]]:
+    """Return the formats of the columns with dates, and the questions about them.
 
-    ISO 8601 needs no format. If the day and the month can be exchanged, the format is a question mark.
+    `cells` are those of each field. Each column has the first format that fits all its cells; ISO 8601 needs none. If
+    the day and the month can be exchanged, the format is a question mark.
     """
     formats: list[str] = []
+    questions: list[str] = []
     for field, seen in cells.items():
         if field not in DATES or all(_is_date(cell) for cell in seen):
             continue
@@ -439,7 +445,7 @@ def _date_formats(cells: AnyMapping[str, Sequence[str]], questions: list[str]) -
             fitting = [UNKNOWN]
         if fitting and fitting[0] not in formats:
             formats.append(fitting[0])
-    return formats
+    return formats, questions
 
 
 def _is_date(cell: str, date_format: str | None = None) -> bool:

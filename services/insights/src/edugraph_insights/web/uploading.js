@@ -2,13 +2,15 @@
 
 import { write } from './api.js';
 import { focusIn, giveBack } from './focus.js';
+import { mappingForm } from './mapping_form.js';
 import { asEnglish, h, refusal, table, value } from './parts.js';
 import { inReadersWords, learnRejects } from './rejects.js';
 import { changed } from './state.js';
-import { number, share, t, told } from './words.js';
+import { dayOf, number, share, t, told } from './words.js';
 
 const PART_BYTES = 8 * 1024 * 1024; // the most that a preview takes
 const CONTENT_TYPES = { ndjson: 'application/x-ndjson', csv: 'text/csv' };
+const FIELD_OF_REJECT = /\(data\.(\w+)\)$/; // after the name of a column
 const MARK = '\ufeff'; // a table with it is UTF-8, whatever its mapping says
 
 // What was sent from this tab, by job: with it the rows that were set aside can be mended here.
@@ -17,10 +19,16 @@ const sent = new Map();
 /** Return what was sent as this job from this tab, if its rows can be mended as text. */
 export const sentAs = job => sent.get(job);
 
-/** Return a section in which a file is chosen, looked at and sent. */
-export function uploader() {
+// The course of what was sent from this tab, by job, where all rows of the file are of one.
+const courseSent = new Map();
+
+/** Return the course that all rows of a job are of, if they were sent from this tab. */
+export const courseSentAs = job => courseSent.get(job);
+
+/** Return a section in which a file is chosen, looked at and sent. `courses` are those that the reader knows. */
+export function uploader(courses) {
   const inside = h('div', { 'aria-live': 'polite' });
-  const input = h('input', { type: 'file', id: 'file', 'data-keep-focus': 'file', onchange: () => { if (input.files[0]) look(inside, { file: input.files[0] }); } });
+  const input = h('input', { type: 'file', id: 'file', 'data-keep-focus': 'file', onchange: () => { if (input.files[0]) look(inside, { file: input.files[0], courses }); } });
   const zone = h('div', { class: 'drop' }, h('label', { for: 'file' }, t('imports.choose')), input, h('p', { class: 'note' }, t('imports.kinds')));
   zone.addEventListener('dragover', event => { event.preventDefault(); zone.classList.add('over'); });
   zone.addEventListener('dragleave', () => zone.classList.remove('over'));
@@ -28,7 +36,7 @@ export function uploader() {
     event.preventDefault();
     zone.classList.remove('over');
     const [file] = event.dataTransfer.files;
-    if (file) look(inside, { file });
+    if (file) look(inside, { file, courses });
   });
   return h('section', { class: 'upload no-print' }, h('h2', {}, t('imports.new')), zone, inside);
 }
@@ -47,17 +55,17 @@ export function mender(before, raws) {
 }
 
 /** Ask what an import of the file would do, and show it with what can be changed and the button that starts it. */
-async function look(inside, { file, mapping = null, points = null, before = null }) {
+async function look(inside, { file, courses = [], mapping = null, points = null, answers = null, before = null }) {
   const noted = focusIn(inside);
   inside.replaceChildren(h('p', { class: 'waits' }, t('imports.looking', { name: file.name })));
   const whole = file.size <= PART_BYTES;
-  const query = new URLSearchParams({ name: file.name.slice(-200), whole, ...(mapping === null ? {} : { mapping }), ...(points === null ? {} : { points: JSON.stringify(points) }) });
+  const query = new URLSearchParams({ name: file.name.slice(-200), whole, ...(mapping === null ? {} : { mapping }), ...(points === null ? {} : { points: JSON.stringify(points) }), ...(answers === null ? {} : { answers: JSON.stringify(answers) }) });
   try {
     await learnRejects();
     const seen = await write('POST', `/v1/imports/preview?${query}`, whole ? file : file.slice(0, PART_BYTES), { 'Content-Type': 'application/octet-stream' });
     // What a person was asked about the suggestion stays there while they change it.
     const asked = before ?? { open_points: seen.open_points, item_points: seen.item_points, layout: seen.layout, given: new Map(), accepted: false };
-    inside.replaceChildren(...found(inside, file, { ...seen, ...asked }));
+    inside.replaceChildren(...found(inside, file, { ...seen, ...asked, courses }));
   } catch (problem) {
     inside.replaceChildren(refusal(problem));
   }
@@ -68,12 +76,19 @@ function found(inside, file, seen) {
   const kind = [told('format', seen.format), seen.compression, seen.delimiter && t('imports.delimiter', { delimiter: seen.delimiter === '\t' ? 'Tab' : seen.delimiter }), seen.encoding].filter(Boolean).join(' · ');
   const mapping = seen.mapping === null ? null : h('textarea', { id: 'mapping', rows: Math.min(24, seen.mapping.split('\n').length + 1), spellcheck: 'false', 'aria-describedby': 'mapping-note' });
   if (mapping) mapping.value = seen.mapping;
-  const missing = [...(seen.mapping ?? '').matchAll(/^\s+(\w+): ["']?\?["']?\s*$/gm)].map(each => each[1]).filter(name => !seen.item_points.some(each => each.column === name));
+  const form = seen.form === null ? null : mappingForm(seen.form, { day: dayOf(file.lastModified), courses: seen.courses, onChange: () => { asked.changed = true; settle(); } });
+  const missing = form ? [] : [...(seen.mapping ?? '').matchAll(/^\s+(\w+): ["']?\?["']?\s*$/gm)].map(each => each[1]).filter(name => !seen.item_points.some(each => each.column === name));
   const analyze = h('input', { type: 'checkbox', id: 'analyze' });
-  const again = points => look(inside, { file, mapping: mapping.value, points, before: { ...asked, given: new Map([...asked.given, ...Object.entries(points ?? {})]) } });
-  const asked = { open_points: seen.open_points, item_points: seen.item_points, layout: seen.layout, given: seen.given, accepted: seen.accepted };
+  // Who has changed the text means the text, and not what the form still says.
+  const answersOfForm = () => (mapping.value === seen.mapping ? form?.answers() : null);
+  const again = (points, more = {}) => look(inside, { file, courses: seen.courses, mapping: mapping.value, points, answers: merged(answersOfForm(), more), before: { ...asked, given: new Map([...asked.given, ...Object.entries(points ?? {})]) } });
+  const asked = { open_points: seen.open_points, item_points: seen.item_points, layout: seen.layout, given: seen.given, accepted: seen.accepted, changed: false };
   const start = h('button', { type: 'button', class: 'start' }, t('imports.start'));
-  const settle = () => { start.disabled = Boolean(seen.problem) || seen.valid === 0 || (isStated(asked) && !asked.accepted); };
+  const checkFirst = h('span', { class: 'note', role: 'status' });
+  const settle = () => {
+    start.disabled = Boolean(seen.problem) || seen.valid === 0 || asked.changed || (isStated(asked) && !asked.accepted);
+    checkFirst.textContent = asked.changed ? t('imports.check_first') : '';
+  };
   settle();
   const waitsForPoints = seen.problem && seen.item_points.some(each => each.points === null && !seen.given.has(each.column));
   start.addEventListener('click', () => send(start, file, { ...seen, mapping: mapping?.value ?? null }, analyze.checked));
@@ -81,16 +96,24 @@ function found(inside, file, seen) {
     h('h3', {}, file.name), h('p', {}, kind),
     seen.layout && h('p', { class: 'layout' }, t('imports.layout', { layout: told('layout', seen.layout) })),
     mapping && h('div', { class: 'mapping' },
-      h('label', { for: 'mapping' }, t('imports.mapping')), mapping,
-      h('p', { id: 'mapping-note', class: 'note' }, t('imports.mapping_note')),
+      form?.section,
+      h('details', { class: 'as-text', open: form === null }, h('summary', {}, t('imports.as_text')),
+        h('label', { for: 'mapping' }, t('imports.mapping')), mapping,
+        h('p', { id: 'mapping-note', class: 'note' }, t('imports.mapping_note'))),
       seen.item_points.length > 0 && pointsOfItems(asked, settle, again),
       missing.length > 0 && h('p', { class: 'left-out', 'data-missing': missing.join(' ') }, t('imports.missing', { fields: missing.join(t('list.comma')) })),
       seen.open_points.length > 0 && h('details', {}, h('summary', {}, t('imports.open')), h('ul', {}, seen.open_points.map(each => h('li', {}, asEnglish(each))))),
-      h('p', {}, h('button', { type: 'button', class: 'check', 'data-keep-focus': 'check', onclick: () => again(null) }, t('imports.check')))),
-    waitsForPoints ? h('p', { class: 'left-out', role: 'alert' }, t('imports.points_first')) : seen.problem ? h('div', { class: 'refusal', role: 'alert' }, h('p', {}, t('imports.unusable')), h('p', {}, asEnglish(seen.problem))) : dryRun(seen),
+      h('p', {}, h('button', { type: 'button', class: 'check', 'data-keep-focus': 'check', onclick: () => again(null) }, t('imports.check')), ' ', checkFirst)),
+    waitsForPoints ? h('p', { class: 'left-out', role: 'alert' }, t('imports.points_first')) : seen.problem ? h('div', { class: 'refusal', role: 'alert' }, h('p', {}, t('imports.unusable')), h('p', {}, asEnglish(seen.problem))) : dryRun(seen, form && (more => again(null, more))),
     h('p', {}, analyze, ' ', h('label', { for: 'analyze' }, t('imports.analyze'))),
     h('p', {}, start, ' ', seen.rejected > 0 && h('span', { class: 'note' }, t('imports.start_anyway'))),
   ].filter(Boolean);
+}
+
+/** Return the answers of the form with those of a button, or null without any. */
+function merged(answers, more) {
+  const all = { ...answers, ...more };
+  return Object.keys(all).length > 0 ? all : null;
 }
 
 const isStated = asked => asked.item_points.some(each => each.points !== null);
@@ -120,14 +143,42 @@ function pointsOfItems(asked, settle, again) {
     inputs.length > 0 && [h('p', {}, t('imports.points_open')), h('ul', {}, inputs.map(each => each.row)), h('p', {}, h('button', { type: 'button', class: 'use-points', 'data-keep-focus': 'use-points', onclick: use }, t('imports.points_use')))]);
 }
 
-function dryRun(seen) {
+function dryRun(seen, replace) {
   const apart = Object.values(seen.not_relevant).reduce((sum, n) => sum + n, 0);
   return h('div', { class: 'dry-run' },
     h('p', {}, t(seen.complete ? 'imports.all_read' : 'imports.part_read', { n: number(seen.read) })),
     counts({ valid: seen.valid, rejected: seen.rejected, not_relevant: apart }),
     Object.keys(seen.by_type).length > 0 && h('p', {}, Object.entries(seen.by_type).map(([type, n], place) => [place ? ' · ' : '', `${told('type', type)} `, value(n)])),
     seen.marks?.length > 0 && marks(seen.marks),
-    seen.errors.length > 0 && rejects(seen.errors));
+    seen.errors.length > 0 && [replace && causes(seen, replace), rejects(seen.errors)]);
+}
+
+/** Return the causes of rejects that can be mended for all rows at once: a cell, how often it stands there, what it may mean. */
+function causes(seen, replace) {
+  const found = new Map();
+  for (const each of seen.errors) {
+    const [, field] = FIELD_OF_REJECT.exec(each.field) ?? [];
+    const column = seen.form.columns.find(own => each.field === own.column || each.field.startsWith(`${own.column} (`));
+    if (!each.found || !field || !column) continue;
+    // A word for "not handed in" counts in all columns of marks.
+    const key = JSON.stringify([column.is_item ? '' : each.field, each.found]);
+    const cause = found.get(key) ?? { field, isItem: column.is_item, columns: new Set(), cell: each.found, lines: new Set() };
+    cause.columns.add(column.column);
+    cause.lines.add(each.line);
+    found.set(key, cause);
+  }
+  if (found.size === 0) return null;
+  return h('div', { class: 'causes' }, h('h4', {}, t('imports.causes')), [...found.values()].map((each, place) => causeRow(each, place, replace)));
+}
+
+function causeRow(cause, place, replace) {
+  const says = t('imports.cause', { cell: cause.cell, columns: [...cause.columns].join(t('list.comma')), lines: [...cause.lines].map(number).join(t('list.comma')) });
+  if (cause.isItem) {
+    return h('p', {}, says, ' ', h('button', { type: 'button', 'data-keep-focus': `cause-${place}`, onclick: () => replace({ not_tried: [cause.cell] }) }, t('imports.not_handed_in')));
+  }
+  const input = h('input', { type: 'text', id: `cause-${place}`, 'data-keep-focus': `cause-${place}`, required: true });
+  const use = () => { if (input.reportValidity()) replace({ values: { [cause.field]: { [cause.cell]: input.value.trim() } } }); };
+  return h('p', {}, says, ' ', h('label', { for: input.id }, t('imports.replace_by')), ' ', input, ' ', h('button', { type: 'button', onclick: use }, t('imports.replace_all')));
 }
 
 /** Return a table of the marks of the first students, with the outcome that the import gives them. */
@@ -169,6 +220,8 @@ async function send(button, file, seen, analyze) {
     const accepted = await write('POST', `/v1/imports?${query}`, file, headers, onSent);
     // Rows of a wide table and of a workbook are set aside in a form of their own.
     const asText = seen.format === 'ndjson' || (seen.format === 'csv' && !/^items:/m.test(seen.mapping));
+    const course = seen.form?.constants.course_id;
+    if (course) courseSent.set(accepted.job_id, course);
     if (asText) sent.set(accepted.job_id, { name: file.name, format: seen.format, mapping: seen.mapping, columns: seen.columns, delimiter: seen.delimiter });
     if (button.isConnected) location.hash = changed({ job: accepted.job_id, cursor: '' }); // who has gone elsewhere stays there
   } catch (problem) {

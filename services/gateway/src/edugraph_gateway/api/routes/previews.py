@@ -56,8 +56,18 @@ async def preview_import(
         str | None,
         Query(max_length=16_384, description="a JSON object: points of a right answer, by column"),
     ] = None,
+    answers: Annotated[
+        str | None,
+        Query(
+            max_length=16_384,
+            description="a JSON object: what the form of the mapping was answered",
+        ),
+    ] = None,
 ) -> Preview:
     """Return the format of a file, a suggested mapping for a table, and its first rows as an import reads them.
+
+    `form` has the mapping as a form. Send what a person answers in it as `answers`, with the mapping before, as in
+    `{"columns": {"SIS User ID": "student_id"}, "constants": {"timestamp": "2026-11-27"}}`.
 
     Rows that the caller may not import are rejected. Nothing is stored. If the file has more than 8 MiB, send its
     first part with `whole=false`.
@@ -72,6 +82,7 @@ async def preview_import(
             latest,
             is_whole=whole,
             points=points,
+            answers=answers,
             check=partial(
                 check_rights, rights=rights_of(caller, MARK_ID, DEFAULT_SOURCE), job_id=MARK_ID
             ),

@@ -6,7 +6,7 @@ import { viewSignal } from '../lifetime.js';
 import { asEnglish, block, h, refusal, saveFile, table, value } from '../parts.js';
 import { learnRejects } from '../rejects.js';
 import { changed, link, state } from '../state.js';
-import { counts, mender, rejects, sentAs, uploader } from '../uploading.js';
+import { counts, courseSentAs, mender, rejects, sentAs, uploader } from '../uploading.js';
 import { moment, number, price, t, told } from '../words.js';
 
 const STATES = ['queued', 'running', 'waiting', 'succeeded', 'partly failed', 'failed', 'cancelled'];
@@ -15,7 +15,7 @@ const PAGE_ROWS = 20;
 const AGAIN_MS = 1000; // until a stream that broke off is asked for again
 const MOST_MENDED = 200; // rows that can be corrected here; of more, the file is
 
-export function imports() {
+export function imports({ courses }) {
   const { job } = state();
   const list = () => block(t('imports.jobs'), jobs, { class: 'jobs' });
   const listed = list();
@@ -24,7 +24,7 @@ export function imports() {
     await anew.done;
     if (listed.isConnected) keepingFocus(listed, () => listed.replaceWith(anew), () => anew.querySelector('h2'));
   }, { once: true, signal: viewSignal() });
-  return [h('h1', {}, t('imports.title')), job ? oneJob(job) : uploader(), listed];
+  return [h('h1', {}, t('imports.title')), job ? oneJob(job) : uploader(courses), listed];
 }
 
 /** Return the section of a job, which shows each of its changes. */
@@ -110,7 +110,7 @@ function report(job, section) {
     job.error && h('p', { class: 'refusal' }, asEnglish(job.error)),
     counts({ written: job.written, replaced: job.replaced, unchanged: job.unchanged, older: job.older, taken_back: job.taken_back, rejected: job.rejected, failed: job.failed, not_relevant: apart }),
     analysis.expected > 0 && h('p', { 'data-analysis': analysis.done }, t('imports.analysis', { done: number(analysis.done), of: number(analysis.expected), failed: number(analysis.failed), cached: number(analysis.cached) }), analysis.cost > 0 && ` ${t('imports.cost', { cost: price(analysis.cost) })}`),
-    ended && job.written + job.replaced + job.unchanged + job.older > 0 && h('p', {}, t('imports.look')),
+    ended && job.written + job.replaced + job.unchanged + job.older > 0 && whereToLook(job.job_id),
     job.errors.length > 0 && rejects(job.errors),
     h('p', { class: 'search no-print' },
       !ended && act(t('imports.cancel'), section, () => write('POST', `/v1/jobs/${job.job_id}/cancel`)),
@@ -119,6 +119,14 @@ function report(job, section) {
       h('a', { href: changed({ job: '' }), 'data-keep-focus': 'job-another' }, t('imports.another'))),
     ended && job.rejected > 0 && h('p', { class: 'note' }, t('imports.mend_note')),
   ].flat(Infinity).filter(Boolean);
+}
+
+/** Return where the records of a job can be seen: a link, if the file named their course. */
+function whereToLook(job) {
+  const course = courseSentAs(job);
+  if (!course) return h('p', {}, t('imports.look'));
+  const view = { course, group: '', term: '', since: '', until: '' };
+  return h('p', {}, h('a', { class: 'to-course', href: link('overview', view), 'data-keep-focus': 'job-course' }, t('imports.see_course', { course })));
 }
 
 /** Say what a job waits for; what a provider says is English. */
