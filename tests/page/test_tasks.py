@@ -1,0 +1,129 @@
+"""Tasks of a teacher, done by keyboard alone, and read as a screen reader reads the page.
+
+Each task begins at the landing page and takes at most five interactions: keys that open a link, choose something or
+press a button. The answer of the API says what must be found.
+"""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from page.test_pages import TERM, parameters
+from page.test_today import answer_with, missing_tasks
+from page.visitor import Visitor
+
+pytestmark = pytest.mark.embedded
+
+MOST_INTERACTIONS = 5
+MOST_TABS = 200
+# Each language is tried in three sizes over the tasks, and each size in both languages.
+VIEWS = [("en", "ALG", 1440), ("zh", "MATH8", 390), ("en", "ALG", 820)]
+OTHER_VIEWS = [("zh", "MATH8", 1440), ("en", "ALG", 390), ("zh", "MATH8", 820)]
+
+
+class Keyboard:
+    """A person who has no mouse. `interactions` counts what they did, without the ways by the key Tab."""
+
+    def __init__(self, visit: Visitor, size: int) -> None:
+        self.visit, self.page = visit, visit.page
+        self.page.set_viewport_size({"width": size, "height": 900})
+        self.interactions = 0
+
+    def land(self, language: str, course: str) -> None:
+        """Open the landing page of a teacher, in the term of the examples."""
+        self.visit.open("start", course=course, lang=language, term=TERM)
+        assert self.page.locator("[data-page=today]").count() == 1
+
+    def open(self, address: str) -> None:
+        """Go on by Tab to the first link whose address has this part, and open it."""
+        for _ in range(MOST_TABS):
+            self.page.keyboard.press("Tab")
+            focused = self.page.evaluate("document.activeElement.getAttribute('href') ?? ''")
+            if address in focused:
+                self.page.keyboard.press("Enter")
+                self.interactions += 1
+                self.visit.ready()
+                return
+        pytest.fail(f"no link to {address} is reached by {MOST_TABS} times Tab")
+
+    def reads(self) -> str:
+        """Return what a screen reader has of the page, in its order."""
+        return self.page.locator("main").aria_snapshot()
+
+
+@pytest.fixture
+def keyboard(visit: Visitor, request: pytest.FixtureRequest) -> Iterator[tuple[Keyboard, str, str]]:
+    language, course, size = request.param
+    person = Keyboard(visit, size)
+    person.land(language, course)
+    yield person, language, course
+    assert person.interactions <= MOST_INTERACTIONS
+
+
+def asked(visit: Visitor, course: str) -> dict[str, str]:
+    return parameters(visit, {"term": TERM}) | {"course": course}
+
+
+def ids(view: tuple[str, str, int]) -> str:
+    language, _, size = view
+    return f"{language}-{size}"
+
+
+def part_after(text: str, heading: str) -> str:
+    """Return what is read between a heading of the second level and the next one."""
+    [after] = re.findall(
+        rf'- heading "{re.escape(heading)}" \[level=2\](.*?)(?=- heading "[^"]*" \[level=2\]|\Z)',
+        text,
+        re.DOTALL,
+    )
+    return str(after)
+
+
+@pytest.mark.parametrize("keyboard", VIEWS, ids=ids, indirect=True)
+def test_whom_to_speak_with_and_why(keyboard: tuple[Keyboard, str, str]) -> None:
+    """Each name stands with a sentence."""
+    person, _, course = keyboard
+    rows = person.visit.answer("today", **asked(person.visit, course))["rows"]
+    [speak] = [row for row in rows if row["kind"] == "speak"]
+    read = person.reads()
+    for name in speak["student_names"]:
+        reason = re.search(rf'- link "{re.escape(name)}":\n.*?\n\s+- text: (.+)', read)
+        assert reason is not None, (name, read)
+        assert re.search(r"[.。]$", reason[1].strip('"')), reason[1]
+    assert person.interactions == 0
+
+
+@pytest.mark.parametrize("keyboard", OTHER_VIEWS, ids=ids, indirect=True)
+def test_which_point_to_repeat_and_with_whom(keyboard: tuple[Keyboard, str, str]) -> None:
+    person, _, course = keyboard
+    rows = person.visit.answer("today", **asked(person.visit, course))["rows"]
+    [repeat] = [row for row in rows if row["kind"] == "repeat"]
+    assert repeat["name"] in person.reads()
+    person.open("#point?")
+    read = person.reads()
+    assert repeat["name"] in read
+    for name in repeat["student_names"]:
+        assert f'link "{name}"' in read
+    assert person.interactions == 1
+
+
+@pytest.mark.parametrize("keyboard", VIEWS, ids=ids, indirect=True)
+def test_who_has_not_handed_in_a_quiz(keyboard: tuple[Keyboard, str, str]) -> None:
+    """The examples have no due dates, so the API's answer is made up: three students have not handed in a quiz."""
+    person, language, course = keyboard
+    given = asked(person.visit, course)
+    answer = missing_tasks(person.visit)
+    roster = person.visit.answer("roster", **given)["rows"]
+    names = {row["student"]: row["name"] or row["student"] for row in roster}
+    quiz = answer["rows"][-1]
+    answer["rows"] = [quiz]
+    quiz["missing"] = sorted(names)[:3]
+    quiz["not_handed_in"] = len(quiz["missing"])
+    answer_with(person.visit, "handed-in", answer)
+    person.land(language, course)
+    heading = {"en": "Not handed in", "zh": "未提交"}[language]
+    read = part_after(person.reads(), heading)
+    assert quiz["name"] in read
+    listed = re.findall(r'- link "([^"]+)":\n\s+- /url: "#student', read)
+    assert sorted(listed) == sorted(names[student] for student in quiz["missing"])
+    assert person.interactions == 0
