@@ -6,8 +6,10 @@ press a button. The answer of the API says what must be found.
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from page.test_imports import ended
 from page.test_pages import TERM, parameters
 from page.test_today import answer_with, missing_tasks
 from page.visitor import Visitor
@@ -19,6 +21,13 @@ MOST_TABS = 200
 # Each language is tried in three sizes over the tasks, and each size in both languages.
 VIEWS = [("en", "ALG", 1440), ("zh", "MATH8", 390), ("en", "ALG", 820)]
 OTHER_VIEWS = [("zh", "MATH8", 1440), ("en", "ALG", 390), ("zh", "MATH8", 820)]
+
+GRADEBOOK = """Student,ID,SIS User ID,SIS Login ID,Section,Quiz 3 (1301)
+    Points Possible,,,,,10
+"Berg, Anna",1,20150117,aberg,8A,7
+"Lind, Ella",2,20150122,elind,8B,4
+"Ng, Hao",3,20150123,hng,8B,10
+"""
 
 
 class Keyboard:
@@ -35,16 +44,25 @@ class Keyboard:
         assert self.page.locator("[data-page=today]").count() == 1
 
     def open(self, address: str) -> None:
-        """Go on by Tab to the first link whose address has this part, and open it."""
+        """Open the first link whose address has this part."""
+        self.use(f"a[href*='{address}']", "Enter")
+        self.visit.ready()
+
+    def use(self, element: str, key: str) -> None:
+        """Go on by Tab to the first element that this selector of CSS names, and press a key there."""
         for _ in range(MOST_TABS):
             self.page.keyboard.press("Tab")
-            focused = self.page.evaluate("document.activeElement.getAttribute('href') ?? ''")
-            if address in focused:
-                self.page.keyboard.press("Enter")
+            if self.page.evaluate("name => document.activeElement.matches(name)", element):
+                self.page.keyboard.press(key)
                 self.interactions += 1
-                self.visit.ready()
                 return
-        pytest.fail(f"no link to {address} is reached by {MOST_TABS} times Tab")
+        pytest.fail(f"{element} is not reached by {MOST_TABS} times Tab")
+
+    def choose(self, file: Path) -> None:
+        """Choose a file. The window in which people do that is not the page's, and this browser has none."""
+        self.page.set_input_files("#file", file)
+        self.page.wait_for_selector(".upload h3")
+        self.interactions += 1
 
     def reads(self) -> str:
         """Return what a screen reader has of the page, in its order."""
@@ -127,3 +145,26 @@ def test_who_has_not_handed_in_a_quiz(keyboard: tuple[Keyboard, str, str]) -> No
     listed = re.findall(r'- link "([^"]+)":\n\s+- /url: "#student', read)
     assert sorted(listed) == sorted(names[student] for student in quiz["missing"])
     assert person.interactions == 0
+
+
+@pytest.mark.parametrize(("language", "size"), [("en", 390), ("zh", 820)])
+def test_last_weeks_gradebook_to_its_class(
+    visit_demo: Visitor, language: str, size: int, tmp_path: Path
+) -> None:
+    """Canvas writes the course into the name of the file. The box says that the points are right."""
+    course = f"TASK{size}"
+    gradebook = tmp_path / f"2026-05-08T0815_Grades-{course}.csv"
+    gradebook.write_text(GRADEBOOK)
+    person = Keyboard(visit_demo, size)
+    person.land(language, "ALG")
+    person.open("#imports?")
+    person.choose(gradebook)
+    person.use("#points-accepted", "Space")
+    person.use(".start", "Enter")
+    ended(person.page, "succeeded")
+    person.open("#overview?course=TASK")
+    read = person.reads()
+    assert person.page.locator("header select[name=course]").input_value() == course
+    assert visit_demo.answer("weak-points", course=course)["of_how_many"]["students"] == 3
+    assert "- heading" in read
+    assert person.interactions == MOST_INTERACTIONS

@@ -38,7 +38,9 @@ SOFT_TIME_LIMITS_SECONDS = {
 # The time between the soft limit, at which a task gives up by itself, and the hard limit, at which its process is
 # killed.
 LAST_SECONDS = 60
-TASKS_PER_CHILD = 1_000
+# A new process takes some seconds to begin, and live data waits for that. At four batches a second, a process works
+# for more than an hour. Its memory is bounded as well.
+TASKS_PER_CHILD = 20_000
 # A chord must end before the results of its members expire.
 RESULTS_KEPT_SECONDS = 7 * 86_400
 # After two missed heartbeats the broker closes the connection of a machine that vanished.
