@@ -135,8 +135,8 @@ def test_made_up_questions_are_answered_as_the_document_says(address: str, role:
     assert answers.total() >= CASES // 3
 
 
-# A caller without any role may ask these. None of the answers is about persons.
-OF_ERASERS = {"/healthz", "/readyz", "/v1/insights"}
+# A caller who may only erase may ask these. None of the answers is about persons.
+OF_ERASERS = {"/healthz", "/readyz", "/v1/insights", "/v1/insights/choices"}
 ASKED = {
     "course": "C",
     "student": "s1",
@@ -164,4 +164,8 @@ def test_a_key_that_erases_reads_nobody(address: str) -> None:
         assert known.status_code == 403
         rows = client.post("/v1/graph/warehouse", json={"students": ["s1"]})
         assert rows.status_code == 403
+        choices = client.get("/v1/insights/choices").json()
     assert answered == OF_ERASERS
+    # The page shows them nothing to ask about, and the page Privacy.
+    assert (choices["sees"], choices["privacy"]) == ("nobody", True)
+    assert choices["courses"] == choices["groups"] == choices["terms"] == []

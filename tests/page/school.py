@@ -55,12 +55,16 @@ def imported_school(folder: Path) -> Iterator[Mapping[str, str]]:
 
 @dataclass(frozen=True)
 class Keys:
-    """API keys without a Redis: the key names the role and, after a colon, the person."""
+    """API keys without a Redis: the key names the role, scopes after `+`, and after a colon the person."""
 
     def caller(self, token: str, _now: datetime) -> Caller | None:
-        role, _, person = token.removeprefix("eg_").partition(":")
-        roles: Any = (role,)
-        return Caller(f"key-{role}", (), roles, person or None) if token.startswith("eg_") else None
+        if not token.startswith("eg_"):
+            return None
+        named, _, person = token.removeprefix("eg_").partition(":")
+        role, *given = named.split("+")
+        roles: Any = (role,) if role else ()
+        scopes: Any = tuple(given)
+        return Caller(f"key-{role}", scopes, roles, person or None)
 
 
 @dataclass(frozen=True)

@@ -50,9 +50,11 @@ OPERATIONS = {
         PUT /v1/sources/{name}""",
     ("read", "read:own"): """GET /v1/jobs, GET /v1/jobs/{job_id}, GET /v1/jobs/{job_id}/events,
         GET /v1/jobs/{job_id}/rejects, GET /v1/version""",
-    ("read", "read:own", "review"): "GET /v1/tasks/{task_id}",
+    ("read", "read:own", "review", "privacy", "erase"): "GET /v1/tasks/{task_id}",
     ("review",): "POST /v1/reviews, POST /v1/reviews/proposals",
-    ("privacy",): """GET /v1/audit, GET /v1/audit/state, GET /v1/exports/{name},
+    (
+        "privacy",
+    ): """GET /v1/audit, GET /v1/audit/state, GET /v1/exports/{name}, GET /v1/personal-data,
         POST /v1/students/{student_id}/export""",
     (
         "privacy",

@@ -32,6 +32,7 @@ from edugraph_gateway.api.routes import (
     imports,
     jobs,
     live_records,
+    personal_data,
     previews,
     reviews,
     signed,
@@ -104,7 +105,16 @@ def make_application(gateway: Gateway) -> FastAPI:
         ),
         (graph, documents, students, reviews, actions),
     )
-    for module in (*of_work, *of_graph, sources, source_trials, health, diagnosis, audit):
+    for module in (
+        *of_work,
+        *of_graph,
+        sources,
+        source_trials,
+        health,
+        diagnosis,
+        audit,
+        personal_data,
+    ):
         application.include_router(module.router)
 
     async def answer_error(request: Request, error: Exception) -> Response:

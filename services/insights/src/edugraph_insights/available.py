@@ -1,15 +1,17 @@
 """The courses, groups and terms that a caller may ask about."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
 
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.runtime.shared_state.callers import Caller
+from edugraph_common.contracts.permissions import Role, Scope
+from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
 from edugraph_insights.access import (
     FORMER_MEMBERS,
     Rows,
+    Rule,
     owner_of,
     person_of,
     rules_of,
@@ -18,6 +20,8 @@ from edugraph_insights.access import (
 from edugraph_insights.graph import Graph, Row
 from edugraph_insights.insights import Insights
 
+# Scopes of those who look after the data of persons, at the gateway.
+OFFICERS: tuple[Scope, ...] = ("privacy", "erase")
 MOST_CHOICES = 2_000  # of each list
 # The least likeness of a name that is proposed (difflib), and the largest number of proposals.
 _LEAST_LIKENESS = 0.6
@@ -44,14 +48,16 @@ class Choices(ContractModel):
     """The choices of a caller.
 
     `sees` says which rows the caller may see. A caller who sees only cells may ask only about whole courses, so
-    `groups` and `terms` are empty. `person` is the caller's own id in the graph. `imports` and `reviews` say whether
-    the caller may import files and review findings. `time_zone` is that of the school.
+    `groups` and `terms` are empty. A caller who may act for data protection but ask no question sees `nobody`.
+    `person` is the caller's own id in the graph. `imports`, `reviews` and `privacy` say whether the caller may import
+    files, review findings, and act for data protection. `time_zone` is that of the school.
     """
 
     sees: Rows
     person: str | None
     imports: bool
     reviews: bool
+    privacy: bool
     time_zone: str
     courses: tuple[Choice, ...]
     groups: tuple[GroupChoice, ...]
@@ -61,16 +67,17 @@ class Choices(ContractModel):
 def available(insights: Insights, caller: Caller) -> Choices:
     """Return the courses, groups and terms of a caller, at most 2,000 of each. Raises Refusal 403 and Retryable."""
     rules = rules_of(insights.settings.head_sees)
-    sees = widest_rows(caller, rules)
+    sees = _rows_of(caller, rules)
     courses, groups = _courses_and_groups(insights.graph, caller, sees, insights.now())
     terms: Iterable[Row] = ()
-    if sees != "cells":
+    if sees not in {"cells", "nobody"}:
         terms = insights.graph.read("terms_to_choose", limit=MOST_CHOICES)
     return Choices(
         sees=sees,
         person=caller.person,
         imports=caller.may("submit", "roster"),
         reviews=caller.may("review"),
+        privacy=caller.may(*OFFICERS),
         time_zone=insights.settings.school_time_zone,
         courses=_as_choices(courses),
         groups=tuple(GroupChoice(**row) for row in groups),
@@ -84,6 +91,14 @@ def courses_of(insights: Insights, caller: Caller) -> tuple[Choice, ...]:
     sees = widest_rows(caller, rules)
     courses, _ = _courses_and_groups(insights.graph, caller, sees, insights.now())
     return _as_choices(courses)
+
+
+def _rows_of(caller: Caller, rules: Mapping[Role, Rule]) -> Rows:
+    """Return the widest rows that a caller sees. An officer needs no question. Raises Refusal 403."""
+    may_ask = caller == ANYBODY or any(rules[role].questions for role in caller.roles)
+    if not may_ask and caller.may(*OFFICERS):
+        return "nobody"
+    return widest_rows(caller, rules)
 
 
 def _as_choices(rows: Iterable[Row]) -> tuple[Choice, ...]:
@@ -111,6 +126,8 @@ def nearest(given: str, choices: Sequence[Choice]) -> list[Choice]:
 
 def _courses_and_groups(graph: Graph, caller: Caller, sees: Rows, now: datetime) -> tuple[Any, Any]:
     """Return the rows of the courses and of the groups that the caller may ask about. No other rows are read."""
+    if sees == "nobody":
+        return [], []
     if sees == "cells":
         return graph.read("all_courses", limit=MOST_CHOICES), []
     if sees in {"everybody", "groups"}:

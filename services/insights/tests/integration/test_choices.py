@@ -96,6 +96,20 @@ def test_who_has_no_role_or_no_person_is_offered_nothing(insights: Insights, rol
 
 
 @pytest.mark.usefixtures("school")
+@pytest.mark.parametrize("role", [None, "officer", "counsellor"])
+@pytest.mark.parametrize("scope", ["privacy", "erase"])
+def test_who_protects_data_needs_no_question(insights: Insights, role: Any, scope: Any) -> None:
+    """Out: `_rows_of`, or `nobody` of `_courses_and_groups`."""
+    roles = (role,) if role else ()
+    found = available(insights, Caller("key", (scope,), roles, None))
+    assert found.privacy
+    asks = role == "counsellor"
+    assert found.sees == ("everybody" if asks else "nobody")
+    assert bool(found.courses) == bool(found.groups) == bool(found.terms) == asks
+    assert not available(insights, Caller("key", ("read",), ("counsellor",), None)).privacy
+
+
+@pytest.mark.usefixtures("school")
 def test_a_teacher_may_ask_about_all_that_is_offered(insights: Insights) -> None:
     teacher = Caller("key", (), ("teacher",), "t")
     for course in offered(insights, "teacher", person="t").courses:

@@ -32,7 +32,7 @@ from edugraph_gateway.operations.live_sources import LiveDays
 from edugraph_gateway.operations.readiness import Probes
 from edugraph_gateway.operations.restriction import Restrictions
 from edugraph_gateway.operations.task_results import TaskResults
-from edugraph_gateway.settings import SignedSender
+from edugraph_gateway.settings import GatewaySettings, SignedSender
 from edugraph_gateway.submission.intake import Intake
 from edugraph_gateway.submission.record_receiver import RecordReceiver
 from edugraph_gateway.submission.statements import StatementReceiver
@@ -90,8 +90,8 @@ def part(select: Callable[[Gateway], Any]) -> Any:
 AnyCaller = Annotated[Caller, admitted(*SCOPES)]
 READS: tuple[Scope, ...] = ("read", "read:own")
 Reader = Annotated[Caller, admitted(*READS)]
-# With the scope review, a caller sees only the tasks of reviews that this caller sent.
-TaskReader = Annotated[Caller, admitted(*READS, "review")]
+# With one of the other scopes, a caller sees only the tasks that this caller sent: reviews, exports, erasures.
+TaskReader = Annotated[Caller, admitted(*READS, "review", "privacy", "erase")]
 PersonalReader = Annotated[Caller, admitted(*READS, personal=True)]
 Submitter = Annotated[Caller, admitted("submit")]
 # Each scope opens its own types of record; rows of other types are set aside by the importer.
@@ -164,6 +164,7 @@ SourcesDep = Annotated[SourceRegistry, part(lambda gateway: gateway.intake.sourc
 SignedSendersDep = Annotated[
     dict[str, SignedSender], part(lambda gateway: gateway.settings.signed_senders)
 ]
+SettingsDep = Annotated[GatewaySettings, part(lambda gateway: gateway.settings)]
 PlatformPrefixesDep = Annotated[
     dict[str, str], part(lambda gateway: gateway.settings.platform_prefixes)
 ]

@@ -27,8 +27,11 @@ const PAGES = {
   student: { load: () => import('./pages/student.js'), needs: 'student', hidden: true },
   point: { load: () => import('./pages/point.js'), needs: 'point', hidden: true },
   records: { load: () => import('./pages/records.js'), needs: 'records', hidden: true },
-  imports: { load: () => import('./pages/imports.js'), needs: 'imports' }, // no question: who may import may see it
+  // Two pages without a question: who may import, or act for data protection, may see them. They need no course.
+  imports: { load: () => import('./pages/imports.js'), needs: 'imports' },
+  privacy: { load: () => import('./pages/privacy.js'), needs: 'privacy' },
 };
+const WITHOUT_COURSE = ['imports', 'privacy'];
 const RENEW_MS = 240_000; // the rights of a session count for ten minutes
 const THEMES = ['auto', 'light', 'dark'];
 // What is said where the words of no language could be loaded.
@@ -85,7 +88,7 @@ async function showPage(mine) {
     location.replace(firstAddress({ term: lastTerm() }));
     return;
   }
-  const known = Object.hasOwn(PAGES, page) ? page : 'overview';
+  const known = pageFor(page);
   const { [known]: partsOf } = await loaded(PAGES[known].load);
   if (mine !== shown) return;
   frame(known);
@@ -95,7 +98,7 @@ async function showPage(mine) {
   const content = h('div', { class: 'page', 'data-page': known });
   main.replaceChildren(content);
   giveBack(before); // what is in the head is there again, and waits for no answer
-  if (!choices.courses.length && known !== 'imports') {
+  if (!choices.courses.length && !WITHOUT_COURSE.includes(known)) {
     const toImports = choices.questions.has('imports') && h('a', { href: link('imports') }, t('nav.imports'));
     content.append(h('h1', {}, t('overview.title')), h('p', {}, t('status.no_courses'), ' ', toImports || ''));
   }
@@ -123,6 +126,15 @@ function firstAddress(more = {}) {
   return link(first, more);
 }
 
+/** Return the page that is shown for a name. Who may ask no question is shown no page of questions. */
+function pageFor(name) {
+  if (seesNobody() && !(Object.hasOwn(PAGES, name) && isOpen(name))) return Object.keys(PAGES).find(isOpen) ?? 'privacy';
+  return Object.hasOwn(PAGES, name) ? name : 'overview';
+}
+
+/** Return whether the caller may act for data protection and ask no question. */
+const seesNobody = () => choices.sees === 'nobody';
+
 /** Return whether a page is open to the caller and meant for them. */
 function isOpen(name) {
   const { needs, of } = PAGES[name];
@@ -143,7 +155,8 @@ function lastTerm() {
 async function asked() {
   const [may, catalogue] = await Promise.all([ask('/choices'), ask('')]);
   showIn(may.time_zone);
-  return { ...may, questions: new Set([...catalogue.questions.map(each => each.name), ...(may.imports ? ['imports'] : [])]) };
+  const pages = WITHOUT_COURSE.filter(name => may[name]);
+  return { ...may, questions: new Set([...catalogue.questions.map(each => each.name), ...pages]) };
 }
 
 /** Return what the filters say as parameters of a question, and the time of the term whatever days of it are chosen. */
@@ -160,11 +173,11 @@ function frame(page) {
     h('div', { class: 'bar-of-page' },
       h('a', { class: 'brand', href: firstAddress() }, h('img', { src: 'icon.svg', alt: '', width: 22, height: 22 }), 'EduGraph'),
       pageLinks(page),
-      h('div', { class: 'tools' }, choices && savedViews(), languages(now), themes(),
+      h('div', { class: 'tools' }, choices && !seesNobody() && savedViews(), languages(now), themes(),
         h('button', { type: 'button', onclick: () => print() }, t('nav.print')),
         account(session),
         hasKey() && h('button', { type: 'button', onclick: () => { keep(''); choices = null; show(); } }, t('key.leave')))),
-    choices ? filters(now) : '');
+    choices && !seesNobody() ? filters(now) : '');
 }
 
 function pageLinks(page) {

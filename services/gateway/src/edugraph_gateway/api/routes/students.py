@@ -75,12 +75,15 @@ async def forget_student(  # noqa: PLR0917 - FastAPI reads the parameters of a r
 ) -> Accepted:
     """Erase the name, the records and the relationships of a student in every store. Follow the task.
 
-    A later import does not bring them back.
+    A later import does not bring them back. The audit log calls a dry run so.
     """
     request_id = intake.submitter.new_id()
     by = requested_by(caller, request_id)
     task_id = task_id_for(request_id, "forget")
-    note = partial(trail.did, caller, "student.forget", "", of=("student", student_id))
+    what = ""
+    if dry_run:
+        what = "dry run"
+    note = partial(trail.did, caller, "student.forget", what, of=("student", student_id))
     ids = tuple(dict.fromkeys((student_id, *also)))
     erase = ErasePerson(
         job_id=request_id,
