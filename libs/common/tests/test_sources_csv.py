@@ -303,7 +303,9 @@ def test_a_date_without_a_zone_is_of_the_time_zone_of_the_mapping(
     moment: datetime, zone: str, date_format: str
 ) -> None:
     found = course_row(f"{moment:%Y-%m-%d %H:%M:%S.%f}|1|1", f"time_zone: {zone}\n{date_format}")
-    assert found.timestamp == moment.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    # A written time has no fold: of an hour that comes twice it is the first one.
+    written = moment.replace(tzinfo=ZoneInfo(zone), fold=0)
+    assert found.timestamp == written.astimezone(UTC)
     named = course_row("2026-03-04T08:00:00+02:00|1|1", f"time_zone: {zone}")
     assert named.timestamp == datetime(2026, 3, 4, 6, tzinfo=UTC)
 
