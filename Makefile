@@ -71,13 +71,18 @@ env-dbt: env-dev
 	@$(UV) venv --quiet --allow-existing $(RUN_DIR)/dbt
 	@$(UV) pip install --quiet --python $(RUN_DIR)/dbt/bin/python --requirement examples/warehouse/requirements.txt
 
-test: env-dev env-notebook env-dbt test-servers ## set up what the tests need and run each test once, on real servers; the traps have `make traps`
+# The same holds for the board, which Apache Superset shows.
+env-superset: env-dev
+	@$(UV) venv --quiet --allow-existing $(RUN_DIR)/superset
+	@$(UV) pip install --quiet --python $(RUN_DIR)/superset/bin/python --requirement examples/warehouse/superset/requirements.txt
+
+test: env-dev env-notebook env-dbt env-superset test-servers ## set up what the tests need and run each test once, on real servers; the traps have `make traps`
 	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) -m 'not twin' $(SLOW_TESTS) $(SLOWEST) $(PYTEST_ARGS)
 
-test-rest: env-dev env-notebook env-dbt test-servers env-flower ## what `make unit` leaves out of `make test`
+test-rest: env-dev env-notebook env-dbt env-superset test-servers env-flower ## what `make unit` leaves out of `make test`
 	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) $(REST) $(SLOWEST) $(PYTEST_ARGS)
 
-test-shuffled: env-dev env-notebook env-dbt test-servers env-flower ## the tests of `make test` in the order of SEED=16
+test-shuffled: env-dev env-notebook env-dbt env-superset test-servers env-flower ## the tests of `make test` in the order of SEED=16
 	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) $(SHUFFLED) -m 'not twin' $(SLOW_TESTS) $(PYTEST_ARGS)
 
 unit: env-dev ## the tests that need no server, and open no connection unless they say why
@@ -194,4 +199,4 @@ down: ## end the services with a warm shutdown; the servers stay
 
 -include make/*.mk
 
-.PHONY: help help-all env-dev env-notebook env-dbt demo test test-rest test-shuffled unit embedded-tests fast fast-shuffled coverage check format isolation servers servers-stop test-servers test-servers-stop up down
+.PHONY: help help-all env-dev env-notebook env-dbt env-superset demo test test-rest test-shuffled unit embedded-tests fast fast-shuffled coverage check format isolation servers servers-stop test-servers test-servers-stop up down

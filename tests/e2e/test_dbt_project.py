@@ -1,4 +1,4 @@
-"""The dbt project of examples/warehouse, on the tables that the command line writes from the real services."""
+"""The dbt project of examples/warehouse and its board, on the tables that the command line writes from the real services."""
 
 import json
 import os
@@ -15,6 +15,8 @@ from engines import CHECKOUT, System, missing
 
 PROJECT = CHECKOUT / "examples" / "warehouse"
 DBT = CHECKOUT / ".run" / "dbt" / "bin"
+SUPERSET = CHECKOUT / ".run" / "superset" / "bin" / "python"
+BOARD_PROGRAM = CHECKOUT / "tests" / "superset_board.py"
 ATTEMPTS = 60
 READ_MODEL = """
 import duckdb, json, sys
@@ -52,14 +54,19 @@ def attempts_of_a_course(course: str) -> list[dict[str, Any]]:
     return records
 
 
-def expected_rows(records: list[dict[str, Any]]) -> list[list[Any]]:
-    """Return point, students, first attempts and the mean of the students' shares right, by the records alone."""
+def first_attempts(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the data of the first attempt of each student at each item."""
     first: dict[tuple[str, str], dict[str, Any]] = {}
     for record in sorted(records, key=lambda each: each["timestamp"]):
         data = record["data"]
         first.setdefault((data["student_id"], data["item_id"]), data)
+    return list(first.values())
+
+
+def expected_rows(records: list[dict[str, Any]]) -> list[list[Any]]:
+    """Return point, students, first attempts and the mean of the students' shares right, by the records alone."""
     outcomes: dict[str, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
-    for data in first.values():
+    for data in first_attempts(records):
         for point in data["knowledge_points"]:
             outcomes[point][data["student_id"]].append(data["correct"])
     rows: list[list[Any]] = []
@@ -72,10 +79,10 @@ def expected_rows(records: list[dict[str, Any]]) -> list[list[Any]]:
 
 @pytest.mark.real
 @pytest.mark.parametrize("engine", ["real"], indirect=True)
-def test_the_models_count_what_the_records_say(clean: System, tmp_path: Path) -> None:
-    """To take the guard out: leave QUALIFY out of first_attempts.sql."""
-    if not (DBT / "dbt").exists():
-        missing("dbt is not installed: run this by `make test`")
+def test_the_models_and_the_board_count_what_the_records_say(clean: System, tmp_path: Path) -> None:
+    """To take the guard out: leave QUALIFY out of first_attempts.sql, or name another metric in a chart."""
+    if not (DBT / "dbt").exists() or not SUPERSET.exists():
+        missing("dbt or Superset is not installed: run this by `make test`")
     course = f"course-{uuid4().hex[:8]}"
     records = attempts_of_a_course(course)
     file = tmp_path / "attempts.ndjson"
@@ -108,3 +115,40 @@ def test_the_models_count_what_the_records_say(clean: System, tmp_path: Path) ->
         check=True,
     )
     assert sorted(json.loads(read.stdout)) == expected_rows(records)
+    check_board(board_rows(models, tmp_path / "superset"), course, records)
+
+
+def board_rows(models: Path, home: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return what each chart of the board shows in Superset, by its title."""
+    home.mkdir()
+    shown = subprocess.run(
+        [SUPERSET, BOARD_PROGRAM, PROJECT / "superset", models, home],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr[-4_000:]
+    rows: dict[str, list[dict[str, Any]]] = json.loads(shown.stdout.splitlines()[-1])
+    return rows
+
+
+def check_board(
+    shown: dict[str, list[dict[str, Any]]], course: str, records: list[dict[str, Any]]
+) -> None:
+    """Compare the four charts with figures that are computed from the records alone."""
+    first = first_attempts(records)
+    share = pytest.approx(fmean(data["correct"] for data in first))
+    students = {data["student_id"] for data in first}
+    by_course, by_week = (
+        shown[f"Right at the first attempt, by {each}"] for each in ("course", "week")
+    )
+    assert by_course == [{"course": course, "share_right": share}]
+    # All attempts are of Tuesday, 3 February 2026, and weeks begin on Mondays.
+    [week] = by_week
+    assert (week["day"][:10], week["share_right"]) == ("2026-02-02", share)
+    assert shown["Students with attempts"] == [{"students": len(students)}]
+    points = shown["Weakest points first"]
+    shares = [row["share_right"] for row in points]
+    assert shares == sorted(shares)
+    rows = [[row["name"], row["students"], row["attempts"], row["share_right"]] for row in points]
+    assert sorted(rows) == expected_rows(records)
