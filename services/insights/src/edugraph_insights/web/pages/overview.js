@@ -3,18 +3,20 @@
 import { ask } from '../api.js';
 import { chart } from '../charts.js';
 import { bar, block, colour, h, hiddenRows, how, recordsLink, table, value } from '../parts.js';
-import { link } from '../state.js';
-import { day, knownShare, number, share, t, told } from '../words.js';
+import { changed, link, state } from '../state.js';
+import { day, knownShare, number, plural, share, t, told } from '../words.js';
 import { trendTable } from './weeks.js';
 
 const WEAKEST = 5;
+const NO_DIFFERENCE = 'no difference can be told'; // how the API calls a verdict that is none
 
-export function overview({ asked, questions }) {
+export function overview({ asked, questions, courses }) {
   const weak = () => ask('/weak-points', asked); // both blocks are given one answer, which is remembered
   return [
     h('h1', {}, t('overview.title')),
     block(t('overview.standing'), () => standing(weak, asked, questions), { class: 'standing' }),
     block(t('overview.weakest'), () => weakest(weak), { 'data-question': 'weak-points' }),
+    questions.has('difficulty') && courses.length > 1 && comparison(asked, questions, courses),
     questions.has('trend') && block(t('overview.trend'), () => trend(asked, questions), { 'data-question': 'trend' }),
     questions.has('trust') && block(t('overview.trust'), () => trust(asked, questions), { 'data-question': 'trust' }),
   ];
@@ -52,6 +54,46 @@ async function weakest(weak) {
     answer.rows.length > WEAKEST && h('p', {}, h('a', { href: link('map') }, t('overview.all_points', { n: answer.rows.length }))),
     how('weak-points', answer),
   ];
+}
+
+/** Return the block that compares the course with another one, which is chosen above the answer. */
+function comparison(asked, questions, courses) {
+  const others = courses.filter(each => each.id !== asked.course);
+  const other = others.find(each => each.id === state().other);
+  const pick = h('select', { name: 'other', 'data-keep-focus': 'other', onchange: () => { location.hash = changed({ other: pick.value }); } },
+    h('option', { value: '' }, t('compare.none')), others.map(each => h('option', { value: each.id, selected: each === other }, each.name)));
+  const whole = block(t('compare.title'), () => (other ? compared(asked, questions, other, courses) : h('p', { class: 'note' }, t('compare.choose'))), { 'data-part': 'compare' });
+  whole.querySelector('h2').after(h('p', { class: 'filters no-print' }, h('label', {}, `${t('compare.with')} `, pick)));
+  return whole;
+}
+
+async function compared(asked, questions, other, courses) {
+  const answer = await ask('/difficulty', { ...asked, other: other.id });
+  const nameOf = id => courses.find(each => each.id === id)?.name ?? id;
+  const row = answer.rows.find(each => each.course === asked.course);
+  const mayOpen = questions.has('records');
+  const open = each => (mayOpen ? recordsLink(each.evidence) : null);
+  return [
+    h('p', { class: 'lead' }, row ? inWords(row, answer.exact, { this: nameOf(asked.course), other: other.name }) : t('compare.hidden')),
+    table(t('compare.caption'), [
+      { name: 'course', label: t('filter.course'), text: true, cell: each => nameOf(each.course) },
+      { name: 'right', label: t('card.right'), cell: each => bar(each.right, open(each), nameOf(each.course), each.noise) },
+      { name: 'students', label: t('compare.students'), cell: each => value(each.students) },
+      { name: 'both', label: t('compare.both'), cell: each => value(each.students_of_both) },
+    ], answer.rows, { hidden: hiddenRows(answer) }),
+    how('difficulty', answer, { folds: true }),
+  ];
+}
+
+/** Say which course is harder for the students who took both, and by how much; or why that cannot be said. */
+function inWords({ harder_by: by, verdict, students_of_both: both }, isExact, names) {
+  if (by === null) return isExact ? plural('compare.too_few', both) : t('compare.hidden');
+  const points = Math.round(100 * Math.abs(by));
+  const [harder, easier] = by > 0 ? [names.this, names.other] : [names.other, names.this];
+  const values = { harder, easier, points: number(points) };
+  if (!isExact) return t('compare.about', values);
+  if (verdict === NO_DIFFERENCE) return plural('compare.same', both, names);
+  return plural('compare.harder', both, values);
 }
 
 async function trend(asked, questions) {

@@ -4,7 +4,7 @@ import { actionForm, actionList, doneAbout, lastContact, mayAct } from '../actin
 import { ask } from '../api.js';
 import { chart } from '../charts.js';
 import { levelOf } from '../heat.js';
-import { block, colour, columns, h, how, recordsLink, sureEnough, value, waiting } from '../parts.js';
+import { around, block, colour, columns, h, how, recordsLink, sureEnough, value, waiting } from '../parts.js';
 import { whyOf } from '../reasons.js';
 import { link, state } from '../state.js';
 import { day, dayInWords, dayOf, number, plural, sentences, share, t, told } from '../words.js';
@@ -14,9 +14,11 @@ import { recordsTable } from './records.js';
 const MOST_DRAWN = 1000; // records of the timeline
 const MOST_STEPS = 3;
 const HALF = 500; // thousandths
+const LEARN = 'learn'; // how the API calls a step to a point that is not known well enough
 
-export function student({ asked, questions, person }) {
+export function student({ asked, questions, person, sees }) {
   const one = { ...asked, group: undefined, student: state().student };
+  if (sees === 'self' && one.student) return mine(one, questions);
   const title = h('h1', {}, t('student.title', { who: one.student ?? '' }));
   if (!one.student) return [h('h1', {}, t('student.none')), h('p', {}, h('a', { href: link('students') }, t('nav.students')))];
   title.done = ask('/roster', one).then(answer => { title.textContent = t('student.title', { who: answer.rows[0]?.name ?? one.student }); }, () => {});
@@ -37,6 +39,52 @@ export function student({ asked, questions, person }) {
   ];
 }
 
+/** Return the page of students about themselves. It says "you", and begins with what to do next. */
+function mine(one, questions) {
+  const title = h('h1', {}, t('mine.title'));
+  title.done = ask('/roster', one).then(answer => { title.textContent = titleOf(answer.rows[0]?.name); }, () => {});
+  const points = () => ask('/student', one);
+  return [
+    title,
+    questions.has('next') && block(t('mine.next'), () => myNext(points, one), { 'data-question': 'next' }),
+    questions.has('due') && block(t('mine.due'), () => dueOfOne(one), { 'data-question': 'due' }),
+    block(t('mine.points'), () => seen(points, one, mySentence), { 'data-question': 'student' }),
+    questions.has('course-map') && h('p', { class: 'no-print' }, h('a', { href: link('map', { student: one.student }) }, t('mine.map'))),
+    block(t('mine.timeline'), () => timeline(one), { 'data-question': 'records' }),
+  ];
+}
+
+const titleOf = name => (name ? t('mine.title_of', { who: name }) : t('mine.title'));
+
+/** Show what to do first, in a sentence, and what comes after it. */
+async function myNext(points, one) {
+  const known = (await points()).rows;
+  const goal = goalOf(known);
+  if (!goal) return h('p', { class: 'lead' }, t(known.length > 0 ? 'mine.all_done' : 'mine.nothing_known'));
+  const answer = await ask('/next', { ...one, goal: goal.point });
+  const [first, ...later] = answer.rows.slice(0, MOST_STEPS);
+  const open = row => h('a', { href: link('map', { point: row.point, student: one.student }) }, row.name);
+  return [
+    first && h('p', { class: 'lead' }, around(first.action === LEARN ? 'mine.learn' : 'mine.check', {}, open(first))),
+    first && first.point !== goal.point && h('p', {}, t('mine.goal', { name: goal.name })),
+    later.length > 0 && h('p', {}, t('mine.then')),
+    later.length > 0 && h('ol', { class: 'lines' }, later.map(row => h('li', {}, open(row), h('span', { class: 'note' }, t(row.action === LEARN ? 'mine.later_learn' : 'mine.later_check'))))),
+    how('next', answer, { folds: true }),
+  ];
+}
+
+/** Return the weakest point that is open. */
+const goalOf = rows => rows.find(row => row.state !== 'mastered');
+
+/** Say to students what is seen of them at a point. */
+function mySentence(row) {
+  const tried = row.right + row.wrong;
+  const counted = tried > 0 ? t('mine.right_of', { n: number(row.right), of: number(tried) }) : t('mine.no_attempt');
+  const exact = sureEnough(row.probability, row.low, row.high);
+  const found = row.mistakes > 0 && plural('mine.mistakes', row.mistakes);
+  return [h('span', {}, sentences([counted, tried > 0 && (exact === null ? t('mine.too_few') : told('mine_state', row.state))])), found && h('span', { class: 'quiet' }, ' ', found)];
+}
+
 /** Return the sentence of why the student needs help, which fills itself. */
 function why(one, questions) {
   const place = h('p', { class: 'lead' });
@@ -45,14 +93,14 @@ function why(one, questions) {
   return place;
 }
 
-async function seen(points, one) {
+async function seen(points, one, sentenceOf = sentence) {
   const answer = await points();
   return [
     answer.rows.length === 0 && h('p', { class: 'none' }, t('student.nothing')),
     h('ul', { class: 'seen' }, answer.rows.map(row => h('li', { 'data-row': row.point },
       h('a', { class: 'name', href: link('map', { point: row.point, student: one.student }) }, row.name),
       tile(row),
-      h('p', {}, sentence(row))))),
+      h('p', {}, sentenceOf(row))))),
     how('student', answer, { folds: true }),
   ];
 }
@@ -80,7 +128,7 @@ function sentence(row) {
 
 /** Show the first steps to the point at which the student is weakest. */
 async function next(points, one) {
-  const goal = (await points()).rows.find(row => row.state !== 'mastered');
+  const goal = goalOf((await points()).rows);
   if (!goal) return h('p', { class: 'none' }, t('student.no_goal'));
   const answer = await ask('/next', { ...one, goal: goal.point });
   const steps = answer.rows.slice(0, MOST_STEPS);
