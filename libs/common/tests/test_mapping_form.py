@@ -142,6 +142,36 @@ def test_answers_in_another_form_are_refused_in_one_sentence(answers: str) -> No
     assert found.problem == "the answers are not those of the form of a mapping"
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["?", "x", "Student", "*"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["Student", "columns", "correct", "1"]), inner, max_size=3
+        )
+    ),
+    max_leaves=8,
+)
+KEYS = ("columns", "constants", "values", "items", "date_formats", "sheets")
+
+
+@given(parts=st.dictionaries(st.sampled_from(KEYS), JSON, max_size=5))
+def test_any_text_of_a_mapping_and_answers_end_in_a_preview_or_a_sentence(
+    parts: dict[str, Any],
+) -> None:
+    text = yaml.safe_dump({"type": "attempt_record", "columns": {"Student": "student_id"}, **parts})
+    answers = {
+        "columns": {"Student": None, "Item": "item_id"},
+        "constants": {"course_id": "C"},
+        "values": {"correct": {"perhaps": "false"}},
+        "not_tried": ["perhaps"],
+        "day_first": True,
+    }
+    for given_answers in (None, answers):
+        found = seen(ANSWERS, text, given_answers)
+        assert found.problem or found.valid + found.rejected == 3
+
+
 HOSTILE = st.text(max_size=20)
 FIELDS = st.sampled_from(["student_id", "course_id", "timestamp", "type", "x", "", "?"]) | HOSTILE
 COLUMNS = st.sampled_from([*ANSWERS.splitlines()[0].split(";"), "nobody's"]) | HOSTILE

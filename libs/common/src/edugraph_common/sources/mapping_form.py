@@ -141,9 +141,11 @@ def with_answers(
         _set_day_first(value, is_first=given.day_first)
     if given.not_tried:
         _add_not_tried(value, given.not_tried)
-    for field, meanings in given.values.items():
-        values = value.setdefault("values", {})
-        values[field] = {**_dict_of(values.get(field)), **meanings}
+    if given.values:
+        values = _dict_of(value.get("values"))
+        for field, meanings in given.values.items():
+            values[field] = {**_dict_of(values.get(field)), **meanings}
+        value["values"] = values
     return mapping_text(value)
 
 
@@ -160,9 +162,10 @@ def _set_field(value: dict[str, Any], column: str, field: str | None) -> None:
     constants = _dict_of(value.get("constants"))
     if field is not None:
         constants.pop(field, None)
-    is_given = before in columns.values() or before in constants
-    if isinstance(before, str) and not is_given and _is_required(_type_of(value), before):
-        constants[before] = UNKNOWN
+    if isinstance(before, str) and _is_required(_type_of(value), before):
+        is_given = before in columns.values() or before in constants
+        if not is_given:
+            constants[before] = UNKNOWN
     value["constants"] = constants
 
 
