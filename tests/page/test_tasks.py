@@ -168,3 +168,23 @@ def test_last_weeks_gradebook_to_its_class(
     assert visit_demo.answer("weak-points", course=course)["of_how_many"]["students"] == 3
     assert "- heading" in read
     assert person.interactions == MOST_INTERACTIONS
+
+
+@pytest.mark.parametrize("keyboard", OTHER_VIEWS, ids=ids, indirect=True)
+def test_whether_a_course_is_harder_for_the_same_students(
+    keyboard: tuple[Keyboard, str, str],
+) -> None:
+    """The key Down chooses the first other course, and the page answers in a sentence with the students of both."""
+    person, _, course = keyboard
+    person.open("#overview?")
+    person.use("select[name=other]", "ArrowDown")
+    person.visit.ready()
+    other = person.page.locator("select[name=other]").input_value()
+    given = asked(person.visit, course) | {"other": other}
+    rows = person.visit.answer("difficulty", **given)["rows"]
+    [row] = [each for each in rows if each["course"] == course]
+    sentence = person.page.locator("[data-part=compare] .lead").inner_text()
+    assert re.search(r"[.。]$", sentence)
+    assert str(row["students_of_both"]) in sentence
+    assert sentence in person.reads()
+    assert person.interactions == 2
