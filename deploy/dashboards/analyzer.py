@@ -138,6 +138,13 @@ ROWS = (
                 Query(rate(metrics.REPAIRS, "way"), "{{way}}"),
                 width=6,
             ),
+            course(
+                "Names left out of answers",
+                "ops",
+                "Many: the model answers with ids that it was not shown; try a larger one, or fewer EDUGRAPH_KNOWN_POINTS.",
+                Query(rate(metrics.DROPPED_NAMES, "kind"), "{{kind}}"),
+                width=6,
+            ),
         ),
     ),
     Row(

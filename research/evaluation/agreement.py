@@ -76,8 +76,11 @@ def _share_known(points: Sequence[tuple[str, float | None]], sample: Sample) -> 
 
 
 def topic_of(finding: Finding) -> str:
-    """Return the label's topic that is nearest in meaning to the first topic of the finding."""
-    topics = getattr(finding, "topics", ())
+    """Return the label's topic that is nearest in meaning to the first topic of the finding.
+
+    Proposed topics count as well: the labelled messages have no course whose points could be chosen.
+    """
+    topics = (*getattr(finding, "topics", ()), *getattr(finding, "other_topics", ()))
     names = {name: topic for topic, parts in TOPICS.items() for name in parts.split("|")}
     return names[nearest(topics[0], {name: name for name in names})] if topics else NO_TOPIC
 
@@ -137,6 +140,7 @@ def _words(finding: Finding) -> list[str]:
     parts = [*said.get("error_types", ()), *said.get("knowledge_points", ())]
     texts = [
         *said.get("topics", ()),
+        *said.get("other_topics", ()),
         *(part.get(name) for part in parts for name in ("name", "description")),
     ]
     return [text for text in texts if text and (_HAN.search(text) or _LATIN.search(text))]

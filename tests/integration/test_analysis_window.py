@@ -392,22 +392,26 @@ TEXT_AND_MISTAKES: tuple[tuple[Kind, int, int], ...] = (
 )
 
 
-def test_mistakes_wait_until_the_graph_has_the_texts_that_came_before_them(
+def test_mistakes_and_messages_wait_until_the_graph_has_the_texts_that_came_before_them(
     new_world: Callable[..., World],
 ) -> None:
-    """Out: `_after_texts` of the service, the mark in take_packs.lua, or the HDEL in settle_pack.lua."""
+    """Out: `_after_texts` of the service, the mark in take_packs.lua, or the HDEL in settle_pack.lua; or only
+    mistakes in `_after_texts`.
+    """
     world = new_world(requests=TEXT_AND_MISTAKES)
     world.deliver(0)
     kinds = [each.kind for each in world.queue if isinstance(each, Analysis)]
     assert kinds == ["knowledge_points", "error", "interaction"]
     world.deliver(1)
+    world.deliver(1)
     assert world.asked == []
-    world.deliver(1)  # the interactions, which wait for nothing
-    world.deliver(0)
-    world.deliver(0)
-    assert [pack for pack, _, _ in world.asked] == ["interaction-0", "knowledge_points-0"]
     world.drain()
-    assert world.after_texts[-1] == ("error", True)
+    assert world.asked[0][0] == "knowledge_points-0"
+    assert ("knowledge_points", False) in world.after_texts
+    assert {each for each in world.after_texts if each[1]} == {
+        ("error", True),
+        ("interaction", True),
+    }
 
 
 def test_a_text_that_is_not_read_holds_mistakes_up_for_ten_minutes(

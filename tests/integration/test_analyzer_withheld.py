@@ -99,6 +99,7 @@ def test_the_service_asks_the_importer_once_and_waits(
             service.analyse(message)
     assert [(task, each.course_ids) for task, each in sent] == [("tell_course_members_task", ())]
     members.tell_restricted([], members.epoch())
+    members.tell_context(CourseContext(course_id=name), members.epoch())
     with pytest.raises(Wait, match="importer"):
         service.analyse(message)
     assert [each.course_ids for _, each in sent[1:]] == [(name,)]
@@ -164,6 +165,7 @@ def test_no_text_leaves_until_it_is_known_who_is_in_its_course(
     provider.script()
     one, message = pipeline(server, provider, name, members, MODEL), in_course(chats(name, 1), name)
     members.tell_restricted([], members.epoch())
+    members.tell_context(CourseContext(course_id=name), members.epoch())
     with pytest.raises(MembersUnknown) as unknown:
         one.analyse(message)
     assert unknown.value.course_ids == (name,)
@@ -175,6 +177,7 @@ def test_no_text_leaves_until_it_is_known_who_is_in_its_course(
 TEXTS = {
     "error": ("error_record", {"student_id": "stu-0001", "error_text": "1/2 + 1/3 = 2/5"}),
     "knowledge_points": ("course_content", {"content": "How fractions are added."}),
+    "interaction": ("post_record", {"student_id": "stu-0001", "text": "How are they added?"}),
 }
 
 

@@ -21,6 +21,7 @@ from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.findings import (
     ContentFinding,
     FoundPoint,
+    InteractionFinding,
     Origin,
     Prerequisite,
     RecordFinding,
@@ -619,3 +620,76 @@ def test_both_pages_are_for_everybody(visit: Visitor, page: str, language: str) 
     for width in (390, 1280, 1920):
         shown.set_viewport_size({"width": width, "height": 844})
         assert shown.evaluate("document.documentElement.scrollWidth") <= width
+
+
+NEW_TOPIC = "<b>Trip</b> to the lake"
+
+
+@pytest.fixture
+def topic(school: Mapping[str, str], reviewer: Visitor) -> Iterator[str]:
+    """The id of a post about a topic that the course does not have."""
+    student = reviewer.answer("roster", course=COURSE)["rows"][0]["student"]
+    record = {
+        "type": "post_record",
+        "timestamp": "2026-03-02T00:00:00Z",
+        "record_id": f"about-a-trip-{uuid4()}",
+        "data": {
+            "student_id": student,
+            "course_id": COURSE,
+            "title": "Spring",
+            "text": "The lake!",
+        },
+    }
+    finding = InteractionFinding(
+        sentiment="negative", other_topics=(NEW_TOPIC,), confidence=0.9, evidence=("The lake!",)
+    )
+    found = RecordFinding(record=record, finding=finding, origin=OFFLINE)
+    with graph_of(school) as graph:
+        job_id = str(uuid4())
+        graph.write_findings(Findings(job_id=job_id, pack="0", findings=(found,)))
+        yield str(record["record_id"])
+        withdrawal = Withdrawal(record_id=str(record["record_id"]))
+        graph.write_batch(RecordBatch(job_id, 1, (), (), 1, [(1, withdrawal)]))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_topic_that_the_course_does_not_have_waits_in_the_review(
+    reviewer: Visitor, topic: str, language: str
+) -> None:
+    """Out: "topic" in `KINDS` or in `choicesOf` of review.js, or "review.new_topic" in `details`."""
+
+    def over() -> set[str]:
+        rows = reviewer.answer("mood", course=COURSE)["rows"]
+        return {row["name"] for row in rows if row["topic"]}
+
+    def verdict() -> list[str | None]:
+        return [row["verdict"] for row in queue(reviewer) if row["record"] == topic]
+
+    assert NEW_TOPIC not in over()
+    (row,) = [row for row in queue(reviewer) if row["record"] == topic]
+    shown = reviewer.open(
+        "review", course=COURSE, lang=language, of="topic", at=row["key"], limit="5000"
+    )
+    panel = shown.locator(".review-panel")
+    assert NEW_TOPIC in panel.locator("h3").inner_text()
+    assert "The lake!" in panel.inner_text()
+    says = {
+        "en": "the course has no point with this name: it counts only if you accept it",
+        "zh": "课程没有这个名称的知识点：只有您接受后才会计入",
+    }
+    assert says[language] in panel.inner_text()
+    pressed(shown, "a")
+    until(lambda: verdict() == ["accepted"])
+    until(lambda: NEW_TOPIC in over())
+    shown = reviewer.open(
+        "review", course=COURSE, lang=language, of="topic", shown="all", at=row["key"], limit="5000"
+    )
+    assert shown.locator(".queue a[aria-current]").get_attribute("data-verdict") == "accepted"
+    pressed(shown, "r")
+    until(lambda: verdict() == ["rejected"])
+    until(lambda: NEW_TOPIC not in over())
+    shown = reviewer.open(
+        "review", course=COURSE, lang=language, of="topic", shown="all", at=row["key"], limit="5000"
+    )
+    pressed(shown, "u")
+    until(lambda: verdict() == [None])

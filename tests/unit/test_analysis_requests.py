@@ -113,8 +113,13 @@ def text(number: int, kind: str, course: str) -> dict[str, Any]:
     fields = {
         "error": {"student_id": "s", "error_text": f"mistake {number}"},
         "knowledge_points": {"content": f"text {number}"},
+        "interaction": {"student_id": "s", "text": f"post {number}"},
     }
-    types = {"error": "error_record", "knowledge_points": "course_content"}
+    types = {
+        "error": "error_record",
+        "knowledge_points": "course_content",
+        "interaction": "post_record",
+    }
     data = fields[kind] | {"course_id": course}
     return {
         "type": types[kind],
@@ -153,16 +158,18 @@ def test_economy_and_the_acceptance_number_go_with_a_job_down_to_its_packs(blobs
 
 @given(
     texts=st.lists(
-        st.tuples(st.sampled_from(["error", "knowledge_points"]), st.sampled_from("abc")),
+        st.tuples(
+            st.sampled_from(["error", "interaction", "knowledge_points"]), st.sampled_from("abc")
+        ),
         min_size=1,
         max_size=12,
     ),
     inline=st.booleans(),
 )
-def test_course_texts_and_mistakes_are_read_with_the_points_of_their_courses(
+def test_texts_are_read_with_the_points_of_their_courses(
     blobs: Blobs, texts: list[tuple[str, str]], inline: bool
 ) -> None:
-    """Out: "knowledge_points" in KINDS_WITH_CONTEXTS, or the choice of `own` contexts in `_send_at_once`."""
+    """Out: a kind in the loop of `_let_wait`, `contexts` in `_send_at_once`, or `own_contexts`."""
     values = [text(number, *each) for number, each in enumerate(texts)]
     job_id, sent, windows = uuid4().hex, list[Any](), Windows()
     how: dict[str, Any] = (

@@ -495,7 +495,8 @@ def test_a_name_that_comes_twice_or_would_name_a_person_is_left_out() -> None:
     )
     assert [each.name for each in mistake.error_types] == ["Sign error"]
     assert [each.name for each in mistake.knowledge_points] == ["Sign error", "other"]
-    assert found("interaction", "Alice said", topics=["a", "A ", "STUDENT_1", "b"]).topics == (
+    message = found("interaction", "Alice said", topics=["a", "A ", "STUDENT_1", "b"])
+    assert message.other_topics == (
         "a",
         "b",
     )

@@ -182,7 +182,7 @@ def test_what_was_rejected_of_a_mistake_does_not_count_and_what_was_accepted_cou
 
 @pytest.mark.parametrize("label", ["ErrorRecord", "Attempt"])
 def test_a_type_that_is_proposed_is_in_the_graph_only_when_it_was_accepted(label: str) -> None:
-    """Guard: `proposed_types` apart from the links. Without it free words of a model are types of the school."""
+    """Guard: `proposed` apart from the links. Without it free words of a model are types of the school."""
     proposed = (FoundErrorType(name="Carries Nothing", confidence=0.75),)
     found = MISTAKE.model_copy(update={"other_error_types": proposed})
     facts = finding_facts.facts_of(found)
@@ -193,6 +193,25 @@ def test_a_type_that_is_proposed_is_in_the_graph_only_when_it_was_accepted(label
     link = accepted.links["OF_TYPE"]["carriesnothing"]
     assert link == {"found_as": ["Carries Nothing"], "confidence": 1.0}
     left = reviewed(found, label, {}, error_type=["carriesnothing"])
+    assert left.links == facts.links
+
+
+@pytest.mark.parametrize("label", ["Interaction", "Attempt"])
+def test_a_topic_that_is_proposed_is_in_the_graph_only_when_it_was_accepted(label: str) -> None:
+    """Guard: `proposed` apart from the links. Without it free words of a model are topics of the school."""
+    message = InteractionFinding(sentiment="positive", topics=("Sets",), confidence=1)
+    found = message.model_copy(update={"other_topics": ("School Trip", "school trip")})
+    facts = finding_facts.facts_of(found)
+    assert facts.links == finding_facts.facts_of(message).links
+    assert set(facts.mentions()) == {(("Topic", "sets"), "Sets")}
+
+    accepted = reviewed(found, label, {"topic": ["schooltrip"]})
+    assert accepted.links["ABOUT"] == {
+        "sets": {"found_as": ["Sets"]},
+        "schooltrip": {"found_as": ["School Trip", "school trip"]},
+    }
+    assert accepted.sentiment == "positive"
+    left = reviewed(found, label, {}, topic=["schooltrip"])
     assert left.links == facts.links
 
 

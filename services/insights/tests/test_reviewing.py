@@ -3,7 +3,14 @@
 import json
 from typing import Any
 
-from edugraph_insights.reviewing import ONE_OF, claims_of, effective, is_drawn, key_of
+from edugraph_insights.reviewing import (
+    ONE_OF,
+    claims_of,
+    effective,
+    is_drawn,
+    key_of,
+    proposed_topics_of,
+)
 
 
 def row(points: list[tuple[str, float]], **said: dict[str, list[str]]) -> dict[str, Any]:
@@ -62,6 +69,42 @@ def test_a_proposed_type_counts_when_it_is_accepted_and_never_measures_the_analy
         row([]) | {"finding": json.dumps({"finding": found}), "verdicts": json.dumps(said)}
     )
     assert effective(list(judged), "error_type") == {"signerror", "new 7"}
+
+
+def message(topics: list[str], others: list[str], **said: dict[str, list[str]]) -> dict[str, Any]:
+    found = {"topics": topics, "other_topics": others, "confidence": 0.4}
+    verdicts = json.dumps({"accepted": {}, "rejected": {}} | said) if said else None
+    return {
+        "record": "r",
+        "type": "post_record",
+        "title": None,
+        "text": "When is the trip?",
+        "finding": json.dumps({"finding": found}),
+        "verdicts": verdicts,
+    }
+
+
+def test_a_proposed_topic_is_one_claim_and_never_measures_the_analyser() -> None:
+    """Out: `listed` or `proposed` in `proposed_topics_of`."""
+    names = [f"new {number}" for number in range(60)]
+    claims = list(proposed_topics_of(message(["Exams"], ["exams", "New 7", *names])))
+    assert len(claims) == 60
+    assert all(claim.proposed and not claim.drawn for claim in claims)
+    assert {claim.confidence for claim in claims} == {0.4}
+    assert claims[0].name == "New 7"
+
+    said = {"accepted": {"topic": ["new 1", "exams", "sport"]}, "rejected": {"topic": ["new 2"]}}
+    judged = {each.name: each for each in proposed_topics_of(message(["Exams"], names, **said))}
+    assert judged["new 1"].verdict == "accepted"
+    assert judged["new 2"].verdict == "rejected"
+    assert judged["new 3"].verdict is None
+    assert judged["new 3"].instead == ("sport",)
+
+
+def test_a_finding_of_an_earlier_release_proposes_no_topic() -> None:
+    found = message(["Exams"], [])
+    found["finding"] = json.dumps({"finding": {"topics": ["Exams"], "confidence": 0.4}})
+    assert list(proposed_topics_of(found)) == []
 
 
 def test_about_a_tenth_is_drawn_and_the_same_for_everybody() -> None:

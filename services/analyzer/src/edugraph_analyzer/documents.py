@@ -7,11 +7,12 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.findings import Kind, kind_of_finding, kind_to_read
 from edugraph_common.contracts.messages import Analysis, CourseContext
 from edugraph_common.contracts.records import (
@@ -101,6 +102,33 @@ class Document:
         for course in self.courses:
             points.update(dict.fromkeys(course.knowledge_points))
         return tuple(points)
+
+    def topics_among(self, names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the names that are topics, in the spelling of the list, and the others. Each is returned once.
+
+        The list has the knowledge points of the courses, and the topics that the record itself states.
+        """
+        stated: tuple[str, ...] = getattr(self.record.data, "topics", ())
+        listed = {folded_topic(name): name for name in (*stated, *self.known_points)}
+        # folded name -> name
+        topics: dict[str, str] = {}
+        others: dict[str, str] = {}
+        for name in names:
+            key = folded_topic(name)
+            if key in listed:
+                topics[key] = listed[key]
+            else:
+                others.setdefault(key, name)
+        return tuple(topics.values()), tuple(others.values())
+
+
+@lru_cache(maxsize=20_000)
+def folded_topic(name: str) -> str:
+    """Return the canonical name without any case. In a canonical name the case of short words counts.
+
+    It is cached, since each message of a course is compared with all points of the course.
+    """
+    return canonical_name(name.casefold())
 
 
 @cache

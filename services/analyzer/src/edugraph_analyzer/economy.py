@@ -106,6 +106,7 @@ class Economy:
         self._owner = hashlib.sha256(f"{job_id}|{pack}".encode()).hexdigest()[:32]
         self._key = f"edugraph:llm:batch:{self._owner}"
         self._by_key: dict[str, Question] = {}
+        self._by_text: dict[str, Question] = {}
         self._flight: SingleFlight | None = None
 
     def is_under_way(self) -> bool:
@@ -133,6 +134,7 @@ class Economy:
         """
         self._flight = flight
         self._by_key = {question.key: question for question in questions}
+        self._by_text = {question.text_key: question for question in questions}
         with self._alone() as go_on:
             while True:
                 state = self._read()
@@ -210,9 +212,11 @@ class Economy:
         keys_by_request = []
         # The points that a question shows may be others when its answer comes, and its ids mean those of today.
         points_by_key = {}
+        text_keys = {}
         for pack in made:
             keys_by_request.append([question.key for question in pack])
             points_by_key.update({question.key: question.points for question in pack})
+            text_keys.update({question.key: question.text_key for question in pack})
         lines = []
         for number, request in enumerate(requests):
             line = {
@@ -228,6 +232,7 @@ class Economy:
             "access": access.key,
             "requests": json.dumps(keys_by_request),
             "points": json.dumps(points_by_key, ensure_ascii=False),
+            "texts": json.dumps(text_keys),
             "file": "",
             "began": str(self._now()),
             "asked_tokens": json.dumps(request_tokens),
@@ -275,6 +280,7 @@ class Economy:
         files = self._looked_at(state, batches).files
         # A batch that an earlier release sent has no list, because its questions showed no ids.
         points_by_key = json.loads(state.get("points", "{}"))
+        text_keys = json.loads(state.get("texts", "{}"))
         used = Counter[str]()
         # name of the request -> its estimated tokens.
         asked_tokens = {}
@@ -296,7 +302,7 @@ class Economy:
                     cached_tokens=response.cached_tokens,
                     estimated=response.estimated,
                 )
-                self._keep_answers(keys, response, points_by_key)
+                self._keep_answers(keys, response, points_by_key, text_keys)
         model = state["model"]
         price = self._settings.price_of(model)
         usage = Usage(
@@ -324,10 +330,13 @@ class Economy:
         keys: Sequence[str],
         response: LLMResponse,
         points_by_key: Mapping[str, Sequence[str]],
+        text_keys: Mapping[str, str],
     ) -> None:
         """Store the answers to one request of a batch. `keys` are those of its questions, in their order.
 
-        `points_by_key` has the knowledge points that each question showed when it was sent.
+        `points_by_key` has the knowledge points that each question showed when it was sent, and `text_keys` the key
+        of its text. If the course has other points now, the answer counts for the question of today, since it was
+        paid for.
         """
         if self._flight is None or response.filtered:
             return
@@ -335,9 +344,10 @@ class Economy:
         own_ids = []
         for item_id, key in zip(item_ids(len(keys)), keys, strict=True):
             # A text may have been changed or erased meanwhile. Its answer was paid for, and is not used.
-            if key in self._by_key:
+            question = self._by_key.get(key) or self._by_text.get(text_keys.get(key, ""))
+            if question is not None:
                 shown = tuple(points_by_key.get(key, ()))
-                questions.append(replace(self._by_key[key], points=shown))
+                questions.append(replace(question, points=shown))
                 own_ids.append(item_id)
         if not questions:
             return

@@ -19,7 +19,7 @@ from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.record_fields import LONGEST_NAME
 
 Language = Literal["en", "zh"]
-# The prefix of a kind that the list does not have, in a model's answer and in the cache.
+# The prefix of a kind or a topic that its list does not have, in a model's answer and in the cache.
 OTHER = "other: "
 # A longer list costs more tokens than texts do.
 MOST_TYPES = 200
@@ -104,17 +104,29 @@ class ErrorTypes:
             if named_index != index:
                 return None
             return self.names[index]
-        given_name = given.strip(_QUOTES)
-        begins_with_other = _OTHER.match(given_name)
-        name = given_name
-        if begins_with_other is not None:
-            name = given_name[begins_with_other.end() :].strip(_QUOTES)
+        name = name_behind_other(given)
+        if name is None:
+            name = given.strip(_QUOTES)
         if not name:
             return None
         known = self._index_by_name.get(_folded(name))
         if known is not None:
             return self.names[known]
-        return OTHER + name[: LONGEST_NAME - len(OTHER)]
+        return other(name)
+
+
+def name_behind_other(given: str) -> str | None:
+    """Return the name behind "other: ", which may be empty, or None if the answer does not begin with it."""
+    given_name = given.strip(_QUOTES)
+    begins_with_other = _OTHER.match(given_name)
+    if begins_with_other is None:
+        return None
+    return given_name[begins_with_other.end() :].strip(_QUOTES)
+
+
+def other(name: str) -> str:
+    """Return a name that a list does not have, with its prefix and no longer than a name may be."""
+    return OTHER + name[: LONGEST_NAME - len(OTHER)]
 
 
 def _folded(name: str) -> str:

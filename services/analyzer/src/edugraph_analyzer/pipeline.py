@@ -38,7 +38,7 @@ from edugraph_analyzer.economy import Economy
 from edugraph_analyzer.estimate import Estimate, estimate
 from edugraph_analyzer.findings.evidence import found_in
 from edugraph_analyzer.findings.mapping import MappingContext, to_finding
-from edugraph_analyzer.findings.point_ids import with_names
+from edugraph_analyzer.findings.point_ids import names_in, with_names
 from edugraph_analyzer.findings.schema import Answer, parse_answers
 from edugraph_analyzer.llm.rate_limiter import BREAKERS, Breaker, Failing, RateLimiter
 from edugraph_analyzer.prompting import prompts
@@ -59,7 +59,7 @@ from edugraph_analyzer.prompting.questions import (
 from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import ProviderBusy, Rejected
-from edugraph_common.contracts.findings import KINDS_WITH_CONTEXTS, Kind, Origin, RecordFinding
+from edugraph_common.contracts.findings import Kind, Origin, RecordFinding
 from edugraph_common.contracts.messages import Analysis, CourseContext
 from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.records import Record, course_ids_of
@@ -323,7 +323,7 @@ class Pipeline:
         A pack of an import brings contexts. The importer sends them for a pack of the API, which brings none. With
         `after_texts` the importer sends them for every pack, and they are joined with those that the pack brought.
         """
-        if self._members is None or message.kind not in KINDS_WITH_CONTEXTS:
+        if self._members is None:
             return message, ()
         own_ids = set[str]()
         for _, row in parse_rows(enumerate(message.records, start=1)):
@@ -746,7 +746,9 @@ def resolutions_of(
     for question, item_id in zip(pack, ids, strict=True):
         answer = parsed.valid.get(item_id)
         if answer is not None:
-            answer = with_names(answer, question.points, question.error_types)
+            named = with_names(answer, question.points, question.error_types)
+            telemetry.names_dropped(kind, names_in(answer) - names_in(named))
+            answer = named
         answers.append(answer)
     text_tokens = [question.tokens for question in pack]
     answer_tokens = [

@@ -52,11 +52,12 @@ PACK_TASKS: dict[Kind, str] = {
 MOST_FINDINGS_WAITING = 1_000
 # Such a pack is tried again after this time.
 FINDINGS_SECONDS = 5.0
-# Mistakes wait at most this long for a course text of their job that is not in the graph yet.
+# Mistakes and messages wait at most this long for a course text of their job that is not in the graph yet.
 TEXTS_FIRST_SECONDS = 600.0
-# Mistakes wait at most this long for an import that may still find course texts. Most imports are read by then.
+# Mistakes and messages wait at most this long for an import that may still find course texts. Most imports are read
+# by then.
 READING_SECONDS = 120.0
-# A pack of mistakes that waits for course texts is tried again after this time.
+# A pack that waits for course texts is tried again after this time.
 TEXTS_SECONDS = 2.0
 # A pack that waits for the names of its courses is tried again after this time.
 MEMBERS_SECONDS = 2.0
@@ -309,12 +310,12 @@ class AnalyzerService:
         return False
 
     def _after_texts(self, message: Analysis) -> bool:
-        """Return whether this is a pack of mistakes whose job has course texts, which are all in the graph.
+        """Return whether the job of this pack has course texts, all of them in the graph. Course texts never wait.
 
         Raises Wait while a course text is not in the graph, for at most `TEXTS_FIRST_SECONDS` after it was published.
         Raises Wait while the import may find more course texts, for at most `READING_SECONDS` after the job was made.
         """
-        if message.kind != "error":
+        if message.kind == "knowledge_points":
             return False
         texts = self.windows.texts(message.job_id)
         now = self.now().timestamp()

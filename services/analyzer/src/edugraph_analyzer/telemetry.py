@@ -62,6 +62,11 @@ def asked_again(kind: Kind, way: metrics.PartWay) -> None:
     metrics.REPAIRS.add(kind=kind, way=way)
 
 
+def names_dropped(kind: Kind, number: int) -> None:
+    """Count the names in an answer that were left out, such as an id that its question did not show."""
+    metrics.DROPPED_NAMES.add(number, kind=kind)
+
+
 def waited_for_another_process(kind: Kind, seconds: float) -> None:
     metrics.FLIGHT_WAITS.observe(seconds, kind=kind)
 

@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 from celery import Celery
 from pydantic import TypeAdapter
 
-from edugraph_common.contracts.findings import KINDS_WITH_CONTEXTS, Kind, kind_to_read
+from edugraph_common.contracts.findings import Kind, kind_to_read
 from edugraph_common.contracts.messages import (
     IMPORT_CONTENT_PACK,
     PACK_RECORDS,
@@ -78,8 +78,7 @@ class AnalysisRequests:
             if kind is None:
                 continue
             kinds[kind] += 1
-            if kind in KINDS_WITH_CONTEXTS:
-                course_ids.update(course_ids_of(record))
+            course_ids.update(course_ids_of(record))
         if not kinds:
             return 0
         contexts = self.course_contexts(sorted(course_ids))
@@ -116,7 +115,7 @@ class AnalysisRequests:
             key = contexts_key(first.job_id, first.batch)
             with self.blobs.write(key) as file:
                 file.write(CONTEXTS.dump_json(contexts))
-            for kind in KINDS_WITH_CONTEXTS:
+            for kind in get_args(Kind):
                 additions.setdefault(kind, {})["contexts_key"] = key
         asked_by = f"batch-{first.batch}"
         complete = [
@@ -141,10 +140,7 @@ class AnalysisRequests:
             if request.kind == "knowledge_points":
                 self._send_course_texts(request, records, contexts)
                 continue
-            update: dict[str, Any] = {"records": values, "contexts": ()}
-            if request.kind in KINDS_WITH_CONTEXTS:
-                update["contexts"] = contexts
-            whole = request.model_copy(update=update)
+            whole = request.model_copy(update={"records": values, "contexts": contexts})
             task_id = task_id_for(request.job_id, f"analysis-{request.kind}-{request.batch}")
             send(self.app, BATCH_TASKS[request.kind], whole, task_id=task_id)
 
@@ -185,7 +181,7 @@ class AnalysisRequests:
 
 
 def _order(kind: Kind) -> tuple[bool, str]:
-    """Return the sort key of a kind. Course texts come first, since the mistakes of the job wait for them."""
+    """Return the sort key of a kind. Course texts come first, since the other texts of the job wait for them."""
     return kind != "knowledge_points", kind
 
 

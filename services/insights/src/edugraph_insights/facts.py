@@ -637,6 +637,18 @@ class Facts:
         """Return the mistakes with a finding of an analyser. With `reviewed`, only those with a verdict."""
         return self._by_student("findings", course, reviewed=reviewed)
 
+    def proposed_topics(self, course: str) -> list[Row]:
+        """Return the messages, posts and answers without an outcome with topics that no list has.
+
+        A text that another student sent or received, whom the question is not about, is left out.
+        """
+        students = set(self.students)
+        shown: list[Row] = []
+        for row in self._by_student("proposed_topics", course):
+            if students.issuperset(row["people"]):
+                shown.append(row)
+        return shown
+
     def said_of_items(self, items: Iterable[str]) -> list[Row]:
         """Return a row for each item and each point that records or reviewers say it tests, or does not test.
 

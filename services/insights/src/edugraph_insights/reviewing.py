@@ -1,5 +1,7 @@
 """The claims of an analyser about a text, as people review them: one by one, with confidence and verdict.
 
+Of a message only the topics are reviewed that no list has.
+
 A tenth of all claims is drawn by the hash of the key. So everybody draws the same claims, and the draw does not
 depend on the confidence. The agreement of reviewers with these claims shows how good all findings are.
 """
@@ -23,12 +25,13 @@ _FOUND_UNDER = {"error_type": "error_types", "knowledge_point": "knowledge_point
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim that a text shows a type of mistake or a point.
+    """A claim that a text shows a type of mistake, a point or a topic.
 
-    `target` is the id of the node of this type or point, `name` the spelling in the finding. `verdict` is the last
-    verdict, None if there is none or if it was taken back. `instead` are the targets of the same aspect that
+    `target` is the id of the node of this type, point or topic, `name` the spelling in the finding. `verdict` is the
+    last verdict, None if there is none or if it was taken back. `instead` are the targets of the same aspect that
     reviewers accepted and that the analyser did not find. `proposed` says that the list of the school does not have
-    this type of mistake. Such a claim counts only if a reviewer accepts it.
+    this type of mistake, or that the topic is not in the list of the course. Such a claim counts only if a reviewer
+    accepts it.
     """
 
     record: str
@@ -80,6 +83,41 @@ def claims_of(row: Row) -> Iterator[Claim]:
                 instead,
                 proposed.get(target) is each,
             )
+
+
+def proposed_topics_of(row: Row) -> Iterator[Claim]:
+    """Yield the topics of a message that are in no list. `row` is a row of the statement `proposed_topics`.
+
+    A topic has no confidence of its own, so a claim has that of the whole finding.
+    """
+    found = json.loads(row["finding"])["finding"]
+    said = json.loads(row["verdicts"]) if row["verdicts"] else {"accepted": {}, "rejected": {}}
+    accepted = said["accepted"].get("topic", ())
+    rejected = said["rejected"].get("topic", ())
+    listed = {canonical_name(name) for name in found["topics"]}
+    named: dict[str, str] = {}
+    for name in found.get("other_topics", ()):
+        target = canonical_name(name)
+        if target not in listed:
+            named.setdefault(target, name)
+    instead = tuple(sorted(set(accepted) - named.keys() - listed))
+    for target, name in named.items():
+        verdict = None
+        if target in accepted:
+            verdict = "accepted"
+        elif target in rejected:
+            verdict = "rejected"
+        yield Claim(
+            row["record"],
+            hash_of_texts(row["type"], row),
+            "topic",
+            target,
+            name,
+            found["confidence"],
+            verdict,
+            instead,
+            proposed=True,
+        )
 
 
 def _by_target(found: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -1378,6 +1378,7 @@ def review_queue(
             read[item].add(record_id)
             for target in effective:
                 behind[item, target].add(record_id)
+    rows |= proposed_topics(school, course, said)
     by_records = stated_points(school)
     for (item, target), records in behind.items():
         verdict = said.get((item, target))
@@ -1392,6 +1393,36 @@ def review_queue(
         }:
             share = len(records) / len(read[item])
             rows[item, target] = {"mistakes": len(records), "confidence": share, "verdict": verdict}
+    return rows
+
+
+def proposed_topics(
+    school: School, course: str, said: dict[tuple[str, ...], str]
+) -> dict[Any, dict[str, Any]]:
+    """The topics of messages between students of the course, and of posts and teachers' messages, that no list has."""
+    found = {each.record["record_id"]: each.finding for each in school.findings}
+    rows: dict[Any, dict[str, Any]] = {}
+    of_students = (*of(school.records, "student_interaction"), *of(school.records, "post_record"))
+    for r in (*of_students, *of(school.records, "teacher_interaction")):
+        names = ("student_id_from", "student_id_to", "student_id")
+        people = {each for name in names if (each := getattr(r.data, name, None)) is not None}
+        if r.data.course_id != course or not people <= {*roster(school, course)}:
+            continue
+        finding = found.get(r.record_id)
+        if finding is None:
+            continue
+        listed = {canonical_name(name) for name in finding.topics}
+        for name in finding.other_topics:
+            target = canonical_name(name)
+            if target not in listed:
+                rows[r.record_id, "topic", target] = {
+                    "confidence": finding.confidence,
+                    "drawn": False,
+                    "unsure": False,
+                    "known": False,
+                    "verdict": said.get((r.record_id, "topic", target)),
+                    "text_hash": text_hash(r),
+                }
     return rows
 
 

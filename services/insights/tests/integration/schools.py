@@ -56,6 +56,8 @@ COURSES, ITEMS, POINTS = ["C", "D"], ["i", "j", "k"], ["P1", "P2", "P3", "P4"]
 # Kinds of mistakes that the list of the school does not have. An analyser may propose a kind that is listed as well.
 NEW_TYPES = ["carries nothing", "Sign"]
 TOPICS, TYPES, TERMS = ["Exams", "Fractions"], ["sign", "unit"], ["T1", "T2"]
+# Topics that are in no list, and one that is.
+NEW_TOPICS = ["School trip", "exams"]
 
 student = st.sampled_from(STUDENTS)
 course = st.sampled_from(COURSES)
@@ -275,7 +277,10 @@ def finding_of(draw: st.DrawFn, record: Record) -> RecordFinding | None:
     elif kind_of_finding(record) == "interaction" and draw(st.booleans()):
         mood = draw(st.sampled_from([None, "positive", "neutral", "negative"]))
         found = InteractionFinding(
-            sentiment=mood, topics=tuple(draw(topics)), confidence=draw(share)
+            sentiment=mood,
+            topics=tuple(draw(topics)),
+            other_topics=tuple(draw(st.sets(st.sampled_from(NEW_TOPICS), max_size=1))),
+            confidence=draw(share),
         )
     return found and RecordFinding(record=record.to_json(), finding=found, origin=ORIGIN)
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from rooms import Room
 
 from edugraph_common.contracts.canonical_names import canonical_name
-from edugraph_common.contracts.findings import ErrorFinding
+from edugraph_common.contracts.findings import ErrorFinding, InteractionFinding, RecordFinding
+from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.contracts.reviews import FindingReview, ItemReview, text_hash
 from edugraph_insights.insights import Insights
 
@@ -18,10 +19,12 @@ from .schools import (
     EXAMPLES,
     EXERCISES,
     ITEMS,
+    ORIGIN,
     POINTS,
     School,
     asked,
     at,
+    caller,
     schools,
     written,
 )
@@ -45,6 +48,10 @@ def verdicts_of(draw: st.DrawFn, school: School) -> Said:
             ]
             for aspect, name in draw(st.lists(st.sampled_from(names), max_size=2, unique=True)):
                 said[each.record["record_id"], aspect, canonical_name(name)] = draw(verdict)
+        elif isinstance(each.finding, InteractionFinding):
+            topics = st.sampled_from(["Sport", *each.finding.other_topics])
+            for name in draw(st.lists(topics, max_size=2, unique=True)):
+                said[each.record["record_id"], "topic", canonical_name(name)] = draw(verdict)
     pairs = st.tuples(
         st.sampled_from([*ITEMS, *EXERCISES]), st.sampled_from(POINTS).map(canonical_name)
     )
@@ -111,3 +118,107 @@ def test_the_queue_and_the_agreement_equal_the_reference(
                     ends = (row.agreement_at_least, row.agreement_at_most)
                     assert reference.is_lower_end(ends[0], row.agreement, len(drawn))
                     assert reference.is_lower_end(1 - ends[1], 1 - row.agreement, len(drawn))
+
+
+def record(record_id: str, record_type: str, **data: str) -> Record:
+    return parse_record(
+        {
+            "type": record_type,
+            "timestamp": at(1),
+            "record_id": record_id,
+            "data": {**data, "course_id": "C"},
+        }
+    )
+
+
+PEOPLE = [record(f"c{who}", "course_record", student_id=who) for who in ("s00", "s01")] + [
+    record("g0", "membership_record", group_id="g", student_id="s00"),
+    record("g1", "membership_record", group_id="g", teacher_id="t"),
+    record("h0", "membership_record", group_id="h", student_id="s01"),
+]
+CHAT = record(
+    "chat", "student_interaction", student_id_from="s00", student_id_to="s01", interaction_type="chat",
+    text="When is the trip?",
+)  # fmt: skip
+POST = record("post", "post_record", student_id="s00", title="Trips", text="When is the trip?")
+TAUGHT = record(
+    "taught",
+    "teacher_interaction",
+    teacher_id="t",
+    student_id="s00",
+    subject="Trip",
+    text="On Friday.",
+)
+
+
+def proposing(*records: Record) -> School:
+    finding = InteractionFinding(
+        sentiment="neutral",
+        topics=("Exams",),
+        other_topics=("Trip", "trip", "exams", "<b>Bus</b>"),
+        confidence=0.3,
+        evidence=("the trip",),
+    )
+    findings = [
+        RecordFinding(record=each.to_json(), finding=finding, origin=ORIGIN) for each in records
+    ]
+    return School([*PEOPLE, *records], findings)
+
+
+def proposals(insights: Insights, *who: Any) -> list[Any]:
+    rows = asked(insights, "review-queue", *who, course="C").rows
+    return [row for row in rows if row.aspect == "topic"]
+
+
+def test_a_topic_that_no_list_has_waits_in_the_queue_with_its_text(
+    room: Room, insights: Insights
+) -> None:
+    """Out: `listed` in `proposed_topics_of`; the check of `other_topics` in the statement."""
+    written(room, proposing(CHAT, POST, TAUGHT))
+    rows = proposals(insights)
+    assert sorted({(row.record, row.name) for row in rows}) == sorted(
+        (record_id, name)
+        for record_id in ("chat", "post", "taught")
+        for name in ("Trip", "<b>Bus</b>")
+    )
+    by_record = {row.record: row for row in rows if row.name == "Trip"}
+    shown = {key: (row.student, row.title, row.text) for key, row in by_record.items()}
+    assert shown == {
+        "chat": ("s00", None, "When is the trip?"),
+        "post": ("s00", "Trips", "When is the trip?"),
+        "taught": ("s00", "Trip", "On Friday."),
+    }
+    assert {(row.known, row.drawn, row.unsure, row.verdict) for row in rows} == {
+        (False, False, False, None)
+    }
+    for each in (CHAT, POST, TAUGHT):
+        assert by_record[each.record_id].text_hash == text_hash(each)
+    # Equal topics stand together.
+    assert [row.name for row in rows] == sorted([row.name for row in rows])
+    answer = asked(insights, "review-queue", course="C")
+    assert answer.of_how_many["proposed topics"] == 6
+    assert answer.of_how_many["findings"] == 0
+
+    # Accepted as the queue names it, a topic is in the graph and in the mood of the course.
+    review(room, proposing(CHAT, POST, TAUGHT), {("post", "topic", "trip"): "accepted"})
+    over = {row.topic for row in asked(insights, "mood", course="C").rows}
+    assert over == {"", "exams", "trip"}
+    assert {row.record: row.verdict for row in proposals(insights) if row.name == "Trip"} == {
+        "chat": None,
+        "post": "accepted",
+        "taught": None,
+    }
+
+
+def test_a_proposal_of_a_message_with_somebody_out_of_sight_is_not_shown(
+    room: Room, insights: Insights
+) -> None:
+    """Out: `issuperset` in `Facts.proposed_topics`."""
+    written(room, proposing(CHAT, POST))
+    teacher = caller("teacher", person="t")
+    assert {row.record for row in proposals(insights)} == {"chat", "post"}
+    assert {row.record for row in proposals(insights, teacher)} == {"post"}
+    room.graph.restrict_student("s01", restricted=True)
+    assert {row.record for row in proposals(insights)} == {"post"}
+    room.graph.restrict_student("s00", restricted=True)
+    assert proposals(insights) == []

@@ -64,9 +64,16 @@ class Quoting(MessageModel):
 
 
 class InteractionFinding(Quoting):
+    """The mood and the topics of a message.
+
+    `topics` are knowledge points of the course, or topics that the record states. `other_topics` are in no list. They
+    are proposals for reviewers, and are in the graph only after one of them accepted them.
+    """
+
     kind: Literal["interaction"] = "interaction"
     sentiment: Sentiment | None
     topics: tuple[Name, ...] = ()
+    other_topics: tuple[Name, ...] = ()
 
 
 class FoundErrorType(MessageModel):
@@ -156,9 +163,6 @@ KIND_OF_TYPE: dict[str, Kind] = {
     "attempt_record": "error",
     "post_record": "interaction",
 }
-
-KINDS_WITH_CONTEXTS: tuple[Kind, ...] = ("error", "knowledge_points")
-"""The kinds whose texts are read together with the known points of their courses."""
 
 
 def kind_of_finding(record: Record) -> Kind | None:

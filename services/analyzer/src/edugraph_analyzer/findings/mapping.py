@@ -58,18 +58,33 @@ def to_finding(answer: Answer, context: MappingContext) -> Finding:
     """Return the finding of an answer."""
     match answer:
         case InteractionAnswer():
-            evidence = context.evidence_of(answer)
-            return InteractionFinding(
-                sentiment=answer.sentiment,
-                topics=tuple(_distinct(answer.topics, str)),
-                confidence=context.capped(answer.confidence, evidence),
-                evidence=evidence,
-                evidence_found=bool(evidence),
-            )
+            return _interaction_finding(answer, context)
         case ErrorAnswer():
             return _error_finding(answer, context)
         case ContentAnswer():
             return _content_finding(answer, context)
+
+
+def _interaction_finding(answer: InteractionAnswer, context: MappingContext) -> InteractionFinding:
+    """Return the finding of a message. A topic is a knowledge point of the course, or else a proposal.
+
+    The list is looked at here again: the answer may have been kept when the course had other points.
+    """
+    evidence = context.evidence_of(answer)
+    names = []
+    for topic in answer.topics:
+        # A name with a placeholder stands for a person.
+        if not holds_placeholder(topic):
+            names.append(topic.removeprefix(OTHER))
+    topics, other_topics = context.document.topics_among(names)
+    return InteractionFinding(
+        sentiment=answer.sentiment,
+        topics=topics,
+        other_topics=other_topics,
+        confidence=context.capped(answer.confidence, evidence),
+        evidence=evidence,
+        evidence_found=bool(evidence),
+    )
 
 
 def _error_finding(answer: ErrorAnswer, context: MappingContext) -> ErrorFinding:

@@ -96,8 +96,9 @@ class Question:
 
     `points` are the knowledge points that the question shows, in the order of their ids. `error_types` are the kinds
     of mistakes that a model chooses from. `tokens` is the estimate for the body. `key` is a SHA-256 digest, the same
-    for the same question. `language` is the language that the prompt asks for, or "" if the model finds it without
-    being asked. `alone` says that the question must not share a pack.
+    for the same question. `text_key` is the key without the points that are shown. `language` is the language that
+    the prompt asks for, or "" if the model finds it without being asked. `alone` says that the question must not
+    share a pack.
     """
 
     document: Document
@@ -108,6 +109,7 @@ class Question:
     error_types: ErrorTypes
     language: str
     key: str
+    text_key: str
     alone: bool
     tokens: int
 
@@ -156,12 +158,10 @@ def question_of(
         redact_course = Redactor(document.people, members, find_names).redact
     sections = [(label, redact(text)) for label, text in document.sections]
 
-    points: tuple[str, ...] = ()
-    if document.kind != "interaction":
-        known = dict.fromkeys((*document.known_points, *points_of_neighbours))
-        # Names in the language of the text come first: a small model answers in the language of the first name.
-        is_chinese = bool(_language(document.text))
-        points = tuple(sorted(known, key=lambda point: bool(_HAN.search(point)) != is_chinese))
+    known = dict.fromkeys((*document.known_points, *points_of_neighbours))
+    # Names in the language of the text come first: a small model answers in the language of the first name.
+    is_chinese = bool(_language(document.text))
+    points = tuple(sorted(known, key=lambda point: bool(_HAN.search(point)) != is_chinese))
     # A few knowledge points are part of the course's description. If there are many, each item has its candidates.
     are_few = len(points) <= settings.known_points
     shown_points = points
@@ -189,6 +189,7 @@ def question_of(
     body = _lines(lines)
 
     redacted = _lines(sections)
+    text_key = _key(document, settings, sections, redact)
     return Question(
         document=document,
         redactor=redactor,
@@ -197,7 +198,8 @@ def question_of(
         points=shown_points,
         error_types=settings.error_types,
         language=_language(redacted),
-        key=_key(document, settings, sections, redact),
+        key=_with_points(text_key, document, shown_points),
+        text_key=text_key,
         alone=speaks_to_model(redacted),
         tokens=estimated_tokens(body),
     )
@@ -224,10 +226,9 @@ def _key(
     sections: Sequence[tuple[str, str]],
     redact: Callable[[str], str],
 ) -> str:
-    """Return the key of a question in the cache.
+    """Return the key of a question in the cache, without the points that it shows.
 
-    The known points and the description of a course are not part of it: they change with each import, and all texts
-    would be asked again.
+    The description of a course is not part of it: it changes with imports, and all texts would be asked again.
     """
     kind = document.kind
     courses = []
@@ -256,6 +257,18 @@ def _key(
     if settings.one_student_per_pack:
         # Answers that were given beside the texts of other students are not used then.
         parts.append("one student per pack")
+    return hashlib.sha256(_JSON_OF_KEY.encode(parts).encode()).hexdigest()
+
+
+def _with_points(text_key: str, document: Document, points: Sequence[str]) -> str:
+    """Return the key of a question that shows these points.
+
+    The topics of a message are chosen from the points, so another list is another question. The points of other texts
+    may be new ones, and are not part of the key: they change with each import, and all texts would be asked again.
+    """
+    if document.kind != "interaction" or not points:
+        return text_key
+    parts = [text_key, sorted(points)]
     return hashlib.sha256(_JSON_OF_KEY.encode(parts).encode()).hexdigest()
 
 

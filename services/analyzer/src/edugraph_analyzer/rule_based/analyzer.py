@@ -1,7 +1,7 @@
 """The analyser without a model: word lists and rules, and what it learned of a course from labelled mistakes.
 
 It fills what words can show and leaves the rest empty: an error type only if a rule fires or labelled mistakes tell
-it, no topic but those that are named, and no difficulty. `make evaluate-offline` prints its figures, and
+it, no topic except those that are named, and no difficulty. `make evaluate-offline` prints its figures, and
 research/journal/offline.md explains them.
 """
 
@@ -108,7 +108,8 @@ def _interaction_finding(document: Document) -> InteractionFinding:
     """Find sentiment and topics.
 
     If the text has turns of a student and of somebody else, only the student's turns count for the sentiment, because
-    a tutor praises in nearly every chat. The topics are those that the record names, then those that the text names.
+    a tutor praises in nearly every chat. The topics are those that the record states, then the knowledge points of
+    the course that the text names. A subject and words of the word list are only proposals, as with a model.
     """
     text = _own_words(document)
     felt = feeling(students_turns(text))
@@ -125,12 +126,14 @@ def _interaction_finding(document: Document) -> InteractionFinding:
     if isinstance(data, TeacherInteraction) and data.subject:
         names.append(data.subject)
     names += [mention.name for mention in mentions(text, document.known_points)]
-    topics = tuple(_distinct(names)[:_TOPICS])
+    named = _distinct(names)[:_TOPICS]
+    topics, other_topics = document.topics_among(named)
     return InteractionFinding(
         sentiment=sentiment,
         topics=topics,
+        other_topics=other_topics,
         confidence=confidence,
-        evidence=_quotes(sentence_with(text, word) for word in (*felt.cues, *topics)),
+        evidence=_quotes(sentence_with(text, word) for word in (*felt.cues, *named)),
     )
 
 

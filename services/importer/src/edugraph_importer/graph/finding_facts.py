@@ -101,8 +101,8 @@ class FindingFacts:
     """The facts of one finding.
 
     `links` has the links by relationship type. `prerequisites` maps (point, required point) to the claim.
-    `proposed_types` maps the ids of types of mistakes that the school's list does not have to their spellings. They
-    become links when a reviewer accepts them.
+    `proposed` has topics and types of mistakes that no list of the school has: relationship type -> id of the node ->
+    spellings. They become links when a reviewer accepts them.
     """
 
     links: Mapping[str, Links] = field(default_factory=dict)
@@ -110,7 +110,7 @@ class FindingFacts:
     sentiment: str | None = None
     severity: str | None = None
     difficulty: str | None = None
-    proposed_types: Mapping[str, list[str]] = field(default_factory=dict)
+    proposed: Mapping[str, Mapping[str, list[str]]] = field(default_factory=dict)
 
     def links_of(self, relationship_type: str) -> Links:
         return self.links.get(relationship_type, {})
@@ -180,8 +180,9 @@ def reviewed(facts: FindingFacts, label: str, verdicts: str) -> FindingFacts:
             of_type.pop(end, None)
         for end in accepted.get(aspect, ()):
             link = dict(_ACCEPTED[relationship_type])
-            if relationship_type == "OF_TYPE":
-                link["found_as"] = facts.proposed_types.get(end, [])
+            proposed = facts.proposed.get(relationship_type, {})
+            if end in proposed:
+                link["found_as"] = proposed[end]
             of_type.setdefault(end, link)
 
     rejected_points = set(rejected.get("knowledge_point", ()))
@@ -223,7 +224,9 @@ def facts_of(finding: Finding) -> FindingFacts:
     match finding:
         case InteractionFinding():
             return FindingFacts(
-                {"ABOUT": _links_by_name(finding.topics)}, sentiment=finding.sentiment
+                {"ABOUT": _links_by_name(finding.topics)},
+                sentiment=finding.sentiment,
+                proposed={"ABOUT": spellings_by_id(finding.other_topics)},
             )
         case ErrorFinding():
             of_type = _links_by_name(found.name for found in finding.error_types)
@@ -234,11 +237,12 @@ def facts_of(finding: Finding) -> FindingFacts:
                 _raise(concerns[canonical_name(point.name)], "strength", point.strength)
                 _raise(concerns[canonical_name(point.name)], "confidence", point.confidence)
             links = {"OF_TYPE": of_type, "CONCERNS": concerns}
+            proposed_types = spellings_by_id(found.name for found in finding.other_error_types)
             return FindingFacts(
                 links,
                 severity=finding.severity,
                 difficulty=finding.difficulty,
-                proposed_types=spellings_by_id(found.name for found in finding.other_error_types),
+                proposed={"OF_TYPE": proposed_types},
             )
         case ContentFinding():
             return _facts_of_content(finding)

@@ -354,6 +354,23 @@ RETURN s.id AS student,
   collect(DISTINCT [m.id, toString(m.timestamp), m.record_type, m.question, m.response, m.error_text, m.finding,
     m.verdicts, m.found_evidence, i.id, coalesce(i.name, i.id), i.question]) AS rows
 
+// name: proposed_topics
+// Returns the messages, posts and answers without an outcome of these students in a course during a period in which an
+// analyser found topics that no list has, the texts that it read, and the verdicts of reviewers. `people` are all students
+// who sent or received the text. To whom a text belongs is as in `moods`.
+UNWIND $students AS id
+MATCH (s:Student {id: id})-[r:SENT|RECEIVED_BY|TRIED]-(n)-[:IN_COURSE]->(c)
+WHERE c.id = $course AND n.timestamp >= datetime($since) AND n.timestamp <= datetime($until)
+  AND n.outcome IS NULL AND n.finding CONTAINS '"other_topics":["'
+  AND (type(r) <> 'RECEIVED_BY' OR n.record_type = 'teacher_interaction')
+WITH DISTINCT s, n, [(n)-[:SENT|RECEIVED_BY|TRIED]-(p:Student) | p.id] AS people
+OPTIONAL MATCH (n)-[:OF_ITEM]->(i:Item)
+RETURN s.id AS student,
+  ['record', 'at', 'type', 'subject', 'title', 'text', 'feedback', 'question', 'response', 'finding', 'verdicts', 'evidence',
+    'item', 'item_title', 'people'] AS columns,
+  collect(DISTINCT [n.id, toString(n.timestamp), n.record_type, n.subject, n.title, n.text, n.feedback, n.question,
+    n.response, n.finding, n.verdicts, n.found_evidence, i.id, coalesce(i.name, i.id), people]) AS rows
+
 // name: said_of_items
 // Returns the points that, by records or reviewers, these items test or do not test.
 UNWIND $items AS id

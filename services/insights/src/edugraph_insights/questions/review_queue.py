@@ -11,7 +11,15 @@ from edugraph_insights.answers import Found, Mark, Measured, Row, as_sent
 from edugraph_insights.facts import Facts
 from edugraph_insights.graph import Row as GraphRow
 from edugraph_insights.questions.question import OfSeveral, OfToday, Question
-from edugraph_insights.reviewing import UNSURE_BELOW, Claim, claims_of, effective, is_drawn, key_of
+from edugraph_insights.reviewing import (
+    UNSURE_BELOW,
+    Claim,
+    claims_of,
+    effective,
+    is_drawn,
+    key_of,
+    proposed_topics_of,
+)
 
 Text = Annotated[str, Mark.PERSONAL]
 Perhaps = Annotated[str | None, Mark.PERSONAL]
@@ -39,9 +47,10 @@ class ToReview(Row):
 
     The review of a finding has `record`, `text_hash`, `aspect` and `target`, the review of an item has `item` and
     `target`. `record` is a key, and `sent_id` the id that the source of the record gives it. `confidence` is the
-    confidence of the analyser, or the share of wrong answers to the item that name the point. `known` says whether
-    the course teaches the point. It is false for a type of mistake that the list of the school does not have, and
-    null for the other types. `instead` are the targets that reviewers accepted and the analyser did not find.
+    confidence of the analyser (of a topic, that of the whole finding), or the share of wrong answers to the item that
+    name the point. `known` says whether the course teaches the point. It is false for a type of mistake that the list
+    of the school does not have and for a topic, and null for the other types. `instead` are the targets that
+    reviewers accepted and the analyser did not find.
     """
 
     key: Text
@@ -93,6 +102,8 @@ def find(facts: Facts, asked: Queue) -> Found[ToReview]:
     for row, claim in wanted:
         rows.append(Measured(_of_text(row, claim, asked, known), frozenset({row["student"]})))
     rows += _of_items(facts, mistakes, claims, canonical, known)
+    topics = list(_of_messages(facts, asked))
+    rows += topics
     rows.sort(key=lambda each: order(each.row))
     shown_claims = sum(not claim.proposed for _, claim in wanted)
     drawn = [claim for claim in all_claims if claim.drawn]
@@ -107,6 +118,7 @@ def find(facts: Facts, asked: Queue) -> Found[ToReview]:
             "drawn and judged": len(judged),
             "drawn and accepted": sum(claim.verdict == "accepted" for claim in judged),
             "proposed types": sum(claim.proposed for _, claim in wanted),
+            "proposed topics": len(topics),
             "to review": len(rows),
             "judged of them": sum(each.row.verdict is not None for each in rows),
         },
@@ -147,6 +159,36 @@ def _of_text(row: GraphRow, claim: Claim, asked: Queue, known: set[str]) -> ToRe
         text=row["error_text"] or row["response"],
         evidence=row["evidence"] or (),
     )
+
+
+def _of_messages(facts: Facts, asked: Queue) -> Iterator[Measured[ToReview]]:
+    """Yield the topics of messages, posts and answers without an outcome that no list has."""
+    for row in facts.proposed_topics(asked.course):
+        for claim in proposed_topics_of(row):
+            proposed = ToReview(
+                key=claim.key,
+                kind="finding",
+                aspect=claim.aspect,
+                target=claim.target,
+                name=claim.name,
+                confidence=claim.confidence,
+                unsure=False,
+                drawn=claim.drawn,
+                verdict=claim.verdict,
+                instead=claim.instead,
+                known=False,
+                record=claim.record,
+                **as_sent(claim.record),
+                text_hash=claim.text_hash,
+                student=row["student"],
+                at=row["at"],
+                item=row["item"],
+                title=row["title"] or row["item_title"] or row["subject"],
+                question=row["question"],
+                text=row["text"] or row["response"] or row["feedback"],
+                evidence=row["evidence"] or (),
+            )
+            yield Measured(proposed, frozenset(row["people"]))
 
 
 def _of_items(
@@ -208,10 +250,12 @@ def _of_items(
 
 
 def order(row: ToReview) -> tuple[int, float, str]:
-    """Sort unsure findings first, then points of items and new types of mistakes, then drawn findings.
+    """Sort unsure findings first, then points of items and new types of mistakes, then drawn findings, then topics.
 
-    A verdict does not move a row.
+    Equal topics stand together. A verdict does not move a row.
     """
+    if row.aspect == "topic":
+        return 3, 0.0, f"{row.target} {row.key}"
     if row.unsure:
         return 0, row.confidence, row.key
     is_new_type = row.aspect == "error_type" and row.known is False
@@ -226,8 +270,9 @@ QUESTION = Question(
     name="review-queue",
     title="What should a person look at, of what an analyser found?",
     computed_by="Points and types that an analyser found in the mistakes of the course: those below the confidence, "
-    "and a tenth of all, drawn by a hash, however sure. Types of mistakes that the school's list does not have count "
-    "only when a person accepts them. An item may test a point that its wrong answers name and no record does. "
+    "and a tenth of all, drawn by a hash, however sure. Types of mistakes that the school's list does not have, and "
+    "topics of messages that are not points of the course, count only when a person accepts them. An item may test "
+    "a point that its wrong answers name and no record does. "
     "The agreement is the share accepted of those drawn and judged.",
     parameters=Queue,
     row=ToReview,

@@ -288,6 +288,12 @@ REPAIRS = Counter(
     "Records asked again: single, because a pack left them out; repair, because the answer did not validate",
     (_kind, Label("way", _words(PartWay))),
 )
+DROPPED_NAMES = Counter(
+    "analyzer",
+    "dropped_names_total",
+    "Topics, points and kinds in answers that were left out: an id that was not shown, or `other` without a name",
+    (_kind,),
+)
 BUDGETS = Counter(
     "analyzer",
     "budget_checks_total",

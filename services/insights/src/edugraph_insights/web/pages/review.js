@@ -11,7 +11,7 @@ import { moment, share, t } from '../words.js';
 
 const LISTED = 200; // at first
 const MOST = 5000; // what the API gives at most
-const KINDS = ['knowledge_point', 'error_type', 'tests', 'same', 'excluded', 'proposed', 'followed'];
+const KINDS = ['knowledge_point', 'error_type', 'topic', 'tests', 'same', 'excluded', 'proposed', 'followed'];
 const SHOWN = ['open', 'judged', 'all'];
 const KEYS_OFF = 'edugraph_review_keys_off';
 const said = new Map(); // key of a row -> what was said of it in this tab: {verdict, instead, targets}
@@ -58,7 +58,7 @@ async function queue(asked, questions, mayReview) {
 
 /** Return by aspect what a finding can be corrected to: name -> id. */
 function choicesOf(rows, places) {
-  const choices = { knowledge_point: new Map(), error_type: new Map() };
+  const choices = { knowledge_point: new Map(), error_type: new Map(), topic: new Map() };
   for (const row of rows) choices[row.aspect].set(row.name, row.target);
   for (const place of places?.rows ?? []) choices.knowledge_point.set(place.name, place.point);
   return choices;
@@ -294,8 +294,7 @@ function verdict(row, choices) {
 }
 
 function details(row) {
-  const isNewType = row.aspect === 'error_type' && row.known === false;
-  const notKnown = isNewType ? t('review.new_type') : t('review.not_known');
+  const notKnown = t({ error_type: 'review.new_type', topic: 'review.new_topic' }[row.aspect] ?? 'review.not_known');
   const known = row.known === null ? null : row.known ? t('review.known') : notKnown;
   const why = row.kind === 'tests' ? t('review.why_tests', { n: row.mistakes }) : [row.unsure && t('review.why_unsure'), row.drawn && t('review.why_drawn')].filter(Boolean).join(t('list.comma'));
   const term = (words, content) => content && [h('dt', {}, words), h('dd', {}, content)];
