@@ -27,6 +27,7 @@ from edugraph_analyzer.service import AnalyzerService
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Refused, Wait
 from edugraph_common.contracts.messages import Analysis
+from edugraph_common.runtime.shared_state.analysis_window import AnalysisWindows
 from edugraph_common.runtime.shared_state.job_store import Jobs, connect
 
 PRICE = {"input": 1.0, "output": 2.0, "batch": 0.5}
@@ -324,12 +325,13 @@ def test_a_cancelled_pack_is_left_out_once_the_provider_has_nothing_of_it(
     """Out: `is_under_way` in AnalyzerService._is_left_out."""
     bench.provider.script(batch_seconds=3_600)
     nobody: Any = None
-    jobs, pipeline, now = Jobs(connect(redis_url)), bench.pipeline(), datetime.now(UTC)
+    redis = connect(redis_url)
+    jobs, pipeline, now = Jobs(redis), bench.pipeline(), datetime.now(UTC)
     service = AnalyzerService(
         app=nobody,
         pipeline=pipeline,
         jobs=jobs,
-        windows=nobody,
+        windows=AnalysisWindows(redis),
         members=nobody,
         blobs=nobody,
         now=lambda: now,

@@ -15,6 +15,7 @@ from edugraph_analyzer.service import AnalyzerService
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import Wait
 from edugraph_common.contracts.messages import Analysis, CourseContext
+from edugraph_common.runtime.shared_state.analysis_window import AnalysisWindows
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
 from edugraph_common.runtime.shared_state.job_store import Jobs, connect
 
@@ -86,7 +87,7 @@ def test_the_service_asks_the_importer_once_and_waits(
             server, provider, name, members, MODEL, students_without_consent=frozenset({"stu-0001"})
         ),
         jobs=Jobs(server),
-        windows=nobody,
+        windows=AnalysisWindows(server),
         members=members,
         blobs=nobody,
         now=lambda: NOW,
@@ -94,12 +95,12 @@ def test_the_service_asks_the_importer_once_and_waits(
         packs_in_queue=3,
     )
     message = in_course(chats(name, 2), name).model_copy(update={"acceptance": 7})
+    members.tell_context(CourseContext(course_id=name), members.epoch())
     for _ in range(2):
         with pytest.raises(Wait, match="importer"):
             service.analyse(message)
     assert [(task, each.course_ids) for task, each in sent] == [("tell_course_members_task", ())]
     members.tell_restricted([], members.epoch())
-    members.tell_context(CourseContext(course_id=name), members.epoch())
     with pytest.raises(Wait, match="importer"):
         service.analyse(message)
     assert [each.course_ids for _, each in sent[1:]] == [(name,)]
@@ -133,7 +134,7 @@ def test_each_record_of_a_pack_is_counted_also_one_without_text(
         app=nobody,
         pipeline=pipeline(server, provider, name, members, how),
         jobs=Jobs(server),
-        windows=nobody,
+        windows=AnalysisWindows(server),
         members=members,
         blobs=nobody,
         now=lambda: NOW,
@@ -281,6 +282,7 @@ def test_a_course_without_consent_is_not_sent(server, provider, name, members) -
     provider.script()
     members.tell_restricted([], members.epoch())
     members.tell(name, [], members.epoch(), NOW)
+    members.tell_context(CourseContext(course_id=name), members.epoch())
     one = pipeline(
         server, provider, name, members, MODEL, courses_without_consent=frozenset({name})
     )

@@ -155,7 +155,7 @@ def test_the_order_of_the_points_and_points_that_are_not_shown_are_no_other_ques
 
 
 def test_an_answer_of_a_batch_counts_for_a_course_that_has_other_points_now() -> None:
-    """It was paid for. Out: `_by_text` in `_keep_answers`."""
+    """The answer was paid for. Out: `_by_text` in `_keep_answers`."""
     kept: list[Resolution] = []
 
     class Flight:
@@ -191,6 +191,7 @@ def test_an_answer_of_a_batch_counts_for_a_course_that_has_other_points_now() ->
         ("K1.", "Adding fractions"),
         ("k2: pH", "pH"),
         ("adding  FRACTIONS", "Adding fractions"),
+        ("Adding-fractions", "Adding fractions"),
         ("other: Adding Fractions", "Adding fractions"),
         ("Other：ph", "pH"),
         ("其他：斜率", "斜率"),

@@ -93,7 +93,7 @@ def test_a_proposed_topic_is_one_claim_and_never_measures_the_analyser() -> None
     assert {claim.confidence for claim in claims} == {0.4}
     assert claims[0].name == "New 7"
 
-    said = {"accepted": {"topic": ["new 1", "exams", "sport"]}, "rejected": {"topic": ["new 2"]}}
+    said = {"accepted": {"topic": ["new1", "exams", "sport"]}, "rejected": {"topic": ["new2"]}}
     judged = {each.name: each for each in proposed_topics_of(message(["Exams"], names, **said))}
     assert judged["new 1"].verdict == "accepted"
     assert judged["new 2"].verdict == "rejected"

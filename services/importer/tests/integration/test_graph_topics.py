@@ -1,13 +1,14 @@
 """A topic that no list has is a proposal: it is in the graph while a reviewer accepts it, and goes with its text."""
 
 import json
-from itertools import permutations
+from itertools import count, permutations
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rooms import Room
 
+from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.findings import InteractionFinding, RecordFinding
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.contracts.reviews import FindingReview, text_hash
@@ -18,8 +19,9 @@ from edugraph_importer.undo import undo_import
 from .imports import graph_with_rows, import_rows
 from .random_imports import ORIGIN, batch, pack
 
+_numbers = count()
 NEW = "School trip of Alice"
-TARGET = "schooltripofalice"
+TARGET = canonical_name(NEW)
 
 
 def message(record_id: str, student: str, text: str = "When do we leave?") -> Record:
@@ -38,7 +40,9 @@ def found(record: Record, *others: str, topics: tuple[str, ...] = ("Fractions",)
     finding = InteractionFinding(
         sentiment="positive", topics=topics, other_topics=others, confidence=0.8
     )
-    return pack([RecordFinding(record=record.to_json(), finding=finding, origin=ORIGIN)], "j", 0)
+    of_record = RecordFinding(record=record.to_json(), finding=finding, origin=ORIGIN)
+    # A pack that comes again changes nothing.
+    return pack([of_record], "j", next(_numbers))
 
 
 def review(record: Record, verdict: str, day: int = 1, target: str = TARGET) -> list[FindingReview]:

@@ -1,6 +1,6 @@
 """The claims of an analyser about a text, as people review them: one by one, with confidence and verdict.
 
-Of a message only the topics are reviewed that no list has.
+The claims about a message are the topics that no list has.
 
 A tenth of all claims is drawn by the hash of the key. So everybody draws the same claims, and the draw does not
 depend on the confidence. The agreement of reviewers with these claims shows how good all findings are.
