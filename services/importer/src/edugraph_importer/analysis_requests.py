@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, get_args
+from typing import Any
 
 from celery import Celery
 from pydantic import TypeAdapter
@@ -108,19 +108,19 @@ class AnalysisRequests:
         self, requests: Sequence[AnalysisBatch], contexts: tuple[CourseContext, ...]
     ) -> None:
         first = requests[0]
-        additions: dict[Kind, dict[str, Any]] = {
-            "knowledge_points": {"pack_records": _contents(first)}
-        }
+        key = contexts_key(first.job_id, first.batch)
         if contexts:
-            key = contexts_key(first.job_id, first.batch)
             with self.blobs.write(key) as file:
                 file.write(CONTEXTS.dump_json(contexts))
-            for kind in get_args(Kind):
-                additions.setdefault(kind, {})["contexts_key"] = key
+        complete = list[AnalysisBatch]()
+        for request in requests:
+            additions: dict[str, Any] = {}
+            if contexts:
+                additions["contexts_key"] = key
+            if request.kind == "knowledge_points":
+                additions["pack_records"] = _contents(request)
+            complete.append(request.model_copy(update=additions))
         asked_by = f"batch-{first.batch}"
-        complete = [
-            request.model_copy(update=additions.get(request.kind, {})) for request in requests
-        ]
         if self.windows.ask(complete, asked_by) != "start":
             return
         names = ("job_id", "traceparent", "deadline", "generation", "economy")

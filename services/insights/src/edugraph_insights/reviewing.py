@@ -57,21 +57,15 @@ class Claim:
 def claims_of(row: Row) -> Iterator[Claim]:
     """Yield the claims about a mistake. `row` is a row of the statement `findings`."""
     found = json.loads(row["finding"])["finding"]
-    said = json.loads(row["verdicts"]) if row["verdicts"] else {"accepted": {}, "rejected": {}}
+    said = _said_of(row)
     text_hash = hash_of_texts(row["type"], row)
     for aspect, under in _FOUND_UNDER.items():
         named = _by_target(found.get(under, ()))
         proposed = _by_target(found.get(f"other_{under}", ()))
         named |= {target: each for target, each in proposed.items() if target not in named}
         accepted = said["accepted"].get(aspect, ())
-        rejected = said["rejected"].get(aspect, ())
         instead = tuple(sorted(set(accepted) - named.keys()))
         for target, each in named.items():
-            verdict = None
-            if target in accepted:
-                verdict = "accepted"
-            elif target in rejected:
-                verdict = "rejected"
             yield Claim(
                 row["record"],
                 text_hash,
@@ -79,7 +73,7 @@ def claims_of(row: Row) -> Iterator[Claim]:
                 target,
                 each["name"],
                 each["confidence"],
-                verdict,
+                _verdict_of(said, aspect, target),
                 instead,
                 proposed.get(target) is each,
             )
@@ -91,33 +85,48 @@ def proposed_topics_of(row: Row) -> Iterator[Claim]:
     A topic has no confidence of its own, so a claim has that of the whole finding.
     """
     found = json.loads(row["finding"])["finding"]
-    said = json.loads(row["verdicts"]) if row["verdicts"] else {"accepted": {}, "rejected": {}}
-    accepted = said["accepted"].get("topic", ())
-    rejected = said["rejected"].get("topic", ())
+    said = _said_of(row)
+    text_hash = hash_of_texts(row["type"], row)
     listed = {canonical_name(name) for name in found["topics"]}
+    # target -> the first spelling
     named: dict[str, str] = {}
     for name in found.get("other_topics", ()):
         target = canonical_name(name)
         if target not in listed:
             named.setdefault(target, name)
-    instead = tuple(sorted(set(accepted) - named.keys() - listed))
+    accepted = set(said["accepted"].get("topic", ()))
+    not_found = accepted - listed - named.keys()
+    instead = tuple(sorted(not_found))
+    confidence = found["confidence"]
     for target, name in named.items():
-        verdict = None
-        if target in accepted:
-            verdict = "accepted"
-        elif target in rejected:
-            verdict = "rejected"
-        yield Claim(
+        verdict = _verdict_of(said, "topic", target)
+        claim = Claim(
             row["record"],
-            hash_of_texts(row["type"], row),
+            text_hash,
             "topic",
             target,
             name,
-            found["confidence"],
+            confidence,
             verdict,
             instead,
             proposed=True,
         )
+        yield claim
+
+
+def _said_of(row: Row) -> dict[str, dict[str, list[str]]]:
+    """Return the verdicts about a record: "accepted" or "rejected" -> aspect -> targets."""
+    if not row["verdicts"]:
+        return {"accepted": {}, "rejected": {}}
+    said: dict[str, dict[str, list[str]]] = json.loads(row["verdicts"])
+    return said
+
+
+def _verdict_of(said: dict[str, dict[str, list[str]]], aspect: str, target: str) -> str | None:
+    for verdict in ("accepted", "rejected"):
+        if target in said[verdict].get(aspect, ()):
+            return verdict
+    return None
 
 
 def _by_target(found: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -102,7 +102,7 @@ def find(facts: Facts, asked: Queue) -> Found[ToReview]:
     for row, claim in wanted:
         rows.append(Measured(_of_text(row, claim, asked, known), frozenset({row["student"]})))
     rows += _of_items(facts, mistakes, claims, canonical, known)
-    topics = list(_of_messages(facts, asked))
+    topics = list(_of_messages(facts, asked.course))
     rows += topics
     rows.sort(key=lambda each: order(each.row))
     shown_claims = sum(not claim.proposed for _, claim in wanted)
@@ -135,7 +135,34 @@ def _of_text(row: GraphRow, claim: Claim, asked: Queue, known: set[str]) -> ToRe
         is_known = claim.target in known
     elif claim.proposed:
         is_known = False
+    unsure = claim.confidence < asked.unsure_below
+    text = row["error_text"] or row["response"]
+    return _of_claim(row, claim, unsure=unsure, known=is_known, title=row["title"], text=text)
+
+
+def _of_messages(facts: Facts, course: str) -> Iterator[Measured[ToReview]]:
+    """Yield the topics of messages, posts and answers without an outcome that no list has."""
+    for row in facts.proposed_topics(course):
+        title = row["title"] or row["item_title"] or row["subject"]
+        text = row["text"] or row["response"] or row["feedback"]
+        people = frozenset(row["people"])
+        for claim in proposed_topics_of(row):
+            # The confidence of the finding is that of its mood, so it does not say that a topic is unsure.
+            proposed = _of_claim(row, claim, unsure=False, known=False, title=title, text=text)
+            yield Measured(proposed, people)
+
+
+def _of_claim(
+    row: GraphRow,
+    claim: Claim,
+    *,
+    unsure: bool,
+    known: bool | None,
+    title: str | None,
+    text: str | None,
+) -> ToReview:
     as_it_was_sent = as_sent(claim.record)
+    evidence = row["evidence"] or ()
     return ToReview(
         key=claim.key,
         kind="finding",
@@ -143,52 +170,22 @@ def _of_text(row: GraphRow, claim: Claim, asked: Queue, known: set[str]) -> ToRe
         target=claim.target,
         name=claim.name,
         confidence=claim.confidence,
-        unsure=claim.confidence < asked.unsure_below,
+        unsure=unsure,
         drawn=claim.drawn,
         verdict=claim.verdict,
         instead=claim.instead,
-        known=is_known,
+        known=known,
         record=claim.record,
         **as_it_was_sent,
         text_hash=claim.text_hash,
         student=row["student"],
         at=row["at"],
         item=row["item"],
-        title=row["title"],
+        title=title,
         question=row["question"],
-        text=row["error_text"] or row["response"],
-        evidence=row["evidence"] or (),
+        text=text,
+        evidence=evidence,
     )
-
-
-def _of_messages(facts: Facts, asked: Queue) -> Iterator[Measured[ToReview]]:
-    """Yield the topics of messages, posts and answers without an outcome that no list has."""
-    for row in facts.proposed_topics(asked.course):
-        for claim in proposed_topics_of(row):
-            proposed = ToReview(
-                key=claim.key,
-                kind="finding",
-                aspect=claim.aspect,
-                target=claim.target,
-                name=claim.name,
-                confidence=claim.confidence,
-                unsure=False,
-                drawn=claim.drawn,
-                verdict=claim.verdict,
-                instead=claim.instead,
-                known=False,
-                record=claim.record,
-                **as_sent(claim.record),
-                text_hash=claim.text_hash,
-                student=row["student"],
-                at=row["at"],
-                item=row["item"],
-                title=row["title"] or row["item_title"] or row["subject"],
-                question=row["question"],
-                text=row["text"] or row["response"] or row["feedback"],
-                evidence=row["evidence"] or (),
-            )
-            yield Measured(proposed, frozenset(row["people"]))
 
 
 def _of_items(

@@ -294,7 +294,8 @@ function verdict(row, choices) {
 }
 
 function details(row) {
-  const notKnown = t({ error_type: 'review.new_type', topic: 'review.new_topic' }[row.aspect] ?? 'review.not_known');
+  const isNew = row.aspect === 'topic' ? t('review.new_topic') : t('review.new_type');
+  const notKnown = row.aspect === 'knowledge_point' ? t('review.not_known') : isNew;
   const known = row.known === null ? null : row.known ? t('review.known') : notKnown;
   const why = row.kind === 'tests' ? t('review.why_tests', { n: row.mistakes }) : [row.unsure && t('review.why_unsure'), row.drawn && t('review.why_drawn')].filter(Boolean).join(t('list.comma'));
   const term = (words, content) => content && [h('dt', {}, words), h('dd', {}, content)];
