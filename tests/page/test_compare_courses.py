@@ -39,7 +39,8 @@ def answered(visit: Visitor, both: int, by: float | None, verdict: str | None, *
 
 
 def sentence(shown: Page) -> str:
-    return shown.locator(f"{BLOCK} .lead").inner_text()
+    text: str = shown.locator(f"{BLOCK} .lead").inner_text()
+    return text
 
 
 # students of both, how much harder, the verdict -> the sentence, and which course is harder

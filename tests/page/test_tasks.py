@@ -66,7 +66,8 @@ class Keyboard:
 
     def reads(self) -> str:
         """Return what a screen reader has of the page, in its order."""
-        return self.page.locator("main").aria_snapshot()
+        text: str = self.page.locator("main").aria_snapshot()
+        return text
 
 
 @pytest.fixture
