@@ -46,9 +46,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> checkout.Checkout:
 def test_ports_are_remembered_and_differ_between_checkouts(
     here: checkout.Checkout, tmp_path: Path
 ) -> None:
-    other = checkout.Checkout(tmp_path / "other")
+    """A checkout takes its block by the hash of its path, so two of many may have the same one."""
     assert here.ports() == here.ports()
-    assert not set(here.ports().values()) & set(other.ports().values())
+    first_ports = set()
+    for number in range(20):
+        other = checkout.Checkout(tmp_path / f"other-{number}")
+        first_ports.add(min(other.ports().values()))
+    assert len(first_ports) > 15
 
 
 def test_a_taken_port_moves_the_whole_block() -> None:
