@@ -164,8 +164,8 @@ class Items(ContractModel):
         return {*self.points_in.values(), *self.not_tried_if}
 
     def has(self, column: str) -> bool:
-        """Return whether a column is an item. A name is compared literally first, then as a pattern."""
-        return any(column == name or fnmatchcase(column, name) for name in self.columns)
+        """Return whether a column is an item."""
+        return is_named(column, self.columns)
 
     def id_of(
         self, column: str, sheet: str | None, course: str = "", own_id: str | None = None
@@ -460,6 +460,11 @@ def load_mapping(text: str | bytes) -> Any:
 def _refuse(verb: str, names: Sequence[str], subject: str) -> None:
     if names:
         raise ValueError(f"{subject} {verb} {', '.join(names)}")
+
+
+def is_named(column: str, names: Iterable[str]) -> bool:
+    """Return whether one of these names or patterns means the column. A name is compared literally first."""
+    return any(column == name or fnmatchcase(column, name) for name in names)
 
 
 def one_line(column: str) -> str:

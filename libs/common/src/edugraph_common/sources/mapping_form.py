@@ -6,7 +6,6 @@ form and text always say the same.
 
 from collections.abc import Mapping as AnyMapping
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any
 
@@ -20,16 +19,21 @@ from edugraph_common.sources.mapping import (
     ITEM_FIELDS,
     NAMES_IN_PARTS,
     UNKNOWN,
+    is_named,
     load_mapping,
     mapping_text,
 )
-from edugraph_common.sources.mapping_suggestion import cells_by_column, date_formats_of
+from edugraph_common.sources.mapping_suggestion import (
+    DATE_FORMATS,
+    cells_by_column,
+    date_formats_of,
+)
 from edugraph_common.sources.ndjson import MalformedFile
 
 _SAMPLES = 2
 _LENGTH_OF_A_SAMPLE = 80
-_DAY_FIRST = ("%d/%m/%Y", "%d/%m/%Y %H:%M", "%d/%m/%Y %H:%M:%S")
-_MONTH_FIRST = ("%m/%d/%Y", "%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S")
+_DAY_FIRST = "%d/"
+_MONTH_FIRST = "%m/"
 
 
 class ColumnOfForm(ContractModel):
@@ -94,7 +98,7 @@ def mapping_form(
     rows_of_students = _rows_of_students(value, rows)
     for column in dict.fromkeys(header):
         field = fields.get(column)
-        is_item = column not in fields and _is_item(column, items)
+        is_item = column not in fields and is_named(column, items)
         columns.append(
             ColumnOfForm(
                 column=column,
@@ -185,7 +189,10 @@ def _leave_out_item(value: dict[str, Any], column: str) -> None:
 def _set_day_first(value: dict[str, Any], *, is_first: bool) -> None:
     """Read the dates that could be read in two ways by the day or by the month first."""
     formats = [each for each in _list_of(value.get("date_formats")) if each != UNKNOWN]
-    chosen = _DAY_FIRST if is_first else _MONTH_FIRST
+    beginning = _MONTH_FIRST
+    if is_first:
+        beginning = _DAY_FIRST
+    chosen = [each for each in DATE_FORMATS if each.startswith(beginning)]
     value["date_formats"] = [*formats, *chosen]
 
 
@@ -260,10 +267,6 @@ def _item_columns(value: AnyMapping[str, Any]) -> list[str]:
     if not isinstance(items, dict):
         return []
     return [str(each) for each in _list_of(items.get("columns"))]
-
-
-def _is_item(column: str, items: Sequence[str]) -> bool:
-    return any(column == name or fnmatchcase(column, name) for name in items)
 
 
 def _list_of(value: object) -> list[Any]:

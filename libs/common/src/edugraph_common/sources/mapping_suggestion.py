@@ -31,7 +31,7 @@ from edugraph_common.sources.marks import read_mark
 from edugraph_common.sources.row_numbers import are_row_numbers
 from edugraph_common.sources.wide_tables import Gradebook, ItemPoints, SuggestedItems
 
-_DATE_FORMATS = (
+DATE_FORMATS = (
     "%Y/%m/%d %H:%M:%S",
     "%Y/%m/%d %H:%M",
     "%Y/%m/%d",
@@ -432,7 +432,7 @@ def date_formats_of(
             formats.append(EXCEL)
             continue
         fitting = []
-        for form in _DATE_FORMATS:
+        for form in DATE_FORMATS:
             if all(_is_date(cell, form) for cell in seen):
                 fitting.append(form)
         has_two_readings = any(form.startswith("%d/") for form in fitting) and any(

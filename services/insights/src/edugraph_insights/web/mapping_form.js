@@ -12,7 +12,7 @@ const DAY = /^\d{4}-\d{2}-\d{2}$/;
  * as the API takes it, or null. `day` is proposed where no column says when. `courses` are those that the reader knows.
  */
 export function mappingForm(form, { day, courses, onChange }) {
-  const constants = Object.entries(form.constants).map(([field, given]) => ({ field, given, control: constantInput(field, given, { day, courses }) }));
+  const constants = Object.entries(form.constants).map(([field, given]) => ({ field, given, control: constantInput(field, given, day) }));
   const dayFirst = form.asks_day_first ? dayFirstSelect() : null;
   const columns = form.columns.map((each, place) => ({ ...each, control: fieldSelect(form, each, place) }));
   const section = h('div', { id: 'mapping-form', oninput: onChange },
@@ -37,7 +37,7 @@ export function mappingForm(form, { day, courses, onChange }) {
   return { section, answers };
 }
 
-function constantInput(field, given, { day }) {
+function constantInput(field, given, day) {
   const isDay = field === 'timestamp' && (given === UNKNOWN || DAY.test(given));
   const input = h('input', { type: isDay ? 'date' : 'text', id: `constant-${field}`, 'data-keep-focus': `constant-${field}`, 'data-constant': field, 'data-asks': given === UNKNOWN ? 'yes' : null });
   input.value = given === UNKNOWN ? '' : given;
