@@ -556,3 +556,22 @@ def test_who_changes_the_text_means_the_text(visit_demo: Visitor, tmp_path: Path
     check_again(shown)
     assert shown.locator("#constant-timestamp").input_value() == "2021-02-03"
     assert numbers(shown, ".dry-run")["valid"] == "1"
+
+
+def test_a_course_that_only_the_text_names_gets_no_link(
+    visit_demo: Visitor, tmp_path: Path
+) -> None:
+    """The text is changed after the check. Out: the comparison with `seen.mapping` at the start of an import."""
+    table = tmp_path / "grades.csv"
+    table.write_text(GRADEBOOK)
+    shown = visit_demo.open("imports", lang="en")
+    choose(shown, table)
+    shown.locator("#constant-course_id").fill("TRY4")
+    check_again(shown)
+    shown.locator("#points-accepted").check()
+    shown.locator(".as-text summary").click()
+    mapping = shown.locator("#mapping")
+    mapping.fill(mapping.input_value().replace("TRY4", "TRY5"))
+    shown.locator(".start").click()
+    ended(shown, "succeeded")
+    assert shown.locator(".to-course").count() == 0

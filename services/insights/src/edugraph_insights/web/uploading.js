@@ -91,7 +91,11 @@ function found(inside, file, seen) {
   };
   settle();
   const waitsForPoints = seen.problem && seen.item_points.some(each => each.points === null && !seen.given.has(each.column));
-  start.addEventListener('click', () => send(start, file, { ...seen, mapping: mapping?.value ?? null }, analyze.checked));
+  start.addEventListener('click', () => {
+    // A text that was changed after the check may name another course than the form.
+    const course = mapping?.value === seen.mapping ? seen.form?.constants.course_id : undefined;
+    send(start, file, { ...seen, mapping: mapping?.value ?? null, course }, analyze.checked);
+  });
   return [
     h('h3', {}, file.name), h('p', {}, kind),
     seen.layout && h('p', { class: 'layout' }, t('imports.layout', { layout: told('layout', seen.layout) })),
@@ -220,8 +224,7 @@ async function send(button, file, seen, analyze) {
     const accepted = await write('POST', `/v1/imports?${query}`, file, headers, onSent);
     // Rows of a wide table and of a workbook are set aside in a form of their own.
     const asText = seen.format === 'ndjson' || (seen.format === 'csv' && !/^items:/m.test(seen.mapping));
-    const course = seen.form?.constants.course_id;
-    if (course) courseSent.set(accepted.job_id, course);
+    if (seen.course) courseSent.set(accepted.job_id, seen.course);
     if (asText) sent.set(accepted.job_id, { name: file.name, format: seen.format, mapping: seen.mapping, columns: seen.columns, delimiter: seen.delimiter });
     if (button.isConnected) location.hash = changed({ job: accepted.job_id, cursor: '' }); // who has gone elsewhere stays there
   } catch (problem) {
