@@ -40,7 +40,7 @@ OPERATIONS = {
         POST /v1/sources/{name}/test""",
     ("operate", "submit", "roster"): """DELETE /v1/jobs/{job_id}, POST /v1/jobs/{job_id}/cancel,
         POST /v1/jobs/{job_id}/resume, POST /v1/jobs/{job_id}/undo, GET /v1/sources, GET /v1/sources/{name},
-        GET /v1/sources/{name}/live""",
+        GET /v1/sources/{name}/live, GET /v1/live-sources""",
     (
         "operate",
     ): """GET /v1/dead-letters, DELETE /v1/dead-letters/{queue}, POST /v1/dead-letters/{queue}/replay,

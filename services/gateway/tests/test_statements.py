@@ -58,6 +58,7 @@ class Memory:
         self.given: dict[str, Moment] = {}
         self.counts: dict[str, int] = {}
         self.days: list[date] = []
+        self.refusals: list[str] = []
         self.is_away = False
 
     def find(self, _source: str, ids: Sequence[str], now: datetime) -> dict[str, Recent]:
@@ -98,6 +99,11 @@ class Memory:
         for name, number in {**counts, "times": accepted_at is not None}.items():
             if number:
                 self.counts[name] = self.counts.get(name, 0) + number
+
+    def add_refusal(self, _source: str, name: str, at: datetime) -> None:
+        self.days.append(at.date())
+        self.counts["refused"] = self.counts.get("refused", 0) + 1
+        self.refusals.append(name)
 
 
 class Gathering:
@@ -238,6 +244,7 @@ def test_two_statements_with_one_given_id_refuse_the_request() -> None:
     assert refused.status == 400
     assert room.live.sent == []
     assert room.memory.counts == {"refused": 1}
+    assert room.memory.refusals == ["statement"]
 
 
 @pytest.mark.parametrize(

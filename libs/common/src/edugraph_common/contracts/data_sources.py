@@ -168,7 +168,8 @@ class LiveDay(ContractModel):
     - `accepted`: statements or records that were accepted. The job of the day has what became of them.
     - `known`: statements that the source had sent before with the same content, so that they were not sent on.
     - `conflicts`: statements with the id of another statement, which were left out.
-    - `refused`: requests that were refused because of their content.
+    - `refused`: requests that were refused because of their content or their signature. `last_refused` is when the
+      last of them came, and `last_refusal` the name of its problem, such as `signature`.
     - `attachments` and `attachment_bytes`: files of statements, which are not kept.
     - `broken_rules`: rule of the xAPI specification -> how often an accepted statement broke it.
     - `older`: rows before `live_from`, which were left out.
@@ -181,6 +182,7 @@ class LiveDay(ContractModel):
       written and are not analysed. Both come from the job of the day.
     - `written_until`: when the importer last changed the job of the day. `waiting` rows were accepted, and the job
       has not counted them yet. `rejected` is the number of rows that the job has set aside.
+    - `reasons`: why the job has set rows aside -> their number.
     """
 
     source: SourceName
@@ -192,6 +194,8 @@ class LiveDay(ContractModel):
     known: int = 0
     conflicts: int = 0
     refused: int = 0
+    last_refused: datetime | None = None
+    last_refusal: str | None = None
     attachments: int = 0
     attachment_bytes: int = 0
     broken_rules: dict[str, int] = {}
@@ -204,6 +208,7 @@ class LiveDay(ContractModel):
     texts: int = 0
     over_budget: int = 0
     rejected: int = 0
+    reasons: dict[str, int] = {}
 
 
 class DataSource(SourceSettings):

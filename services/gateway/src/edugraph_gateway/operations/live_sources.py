@@ -1,7 +1,7 @@
 """The numbers of live rows: a day of a source for the API, and the figures of all sources for metrics."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as datetime_time
@@ -20,6 +20,8 @@ from edugraph_common.runtime.shared_state.job_store import Jobs
 from edugraph_common.runtime.shared_state.live_counts import (
     FIRST_ACCEPTED,
     LAST_ACCEPTED,
+    LAST_REFUSAL,
+    LAST_REFUSED,
     LiveCounts,
 )
 from edugraph_common.runtime.shared_state.live_waiting import LiveWaiting
@@ -61,8 +63,11 @@ class LiveDays:
         job_id = live_job_id_of_day(source, day)
         first_accepted = stored.pop(FIRST_ACCEPTED, None)
         last_accepted = stored.pop(LAST_ACCEPTED, None)
+        last_refused = stored.pop(LAST_REFUSED, None)
+        last_refusal = stored.pop(LAST_REFUSAL, None)
         rules = {}
         outcomes = {}
+        reasons: dict[str, int] = {}
         numbers: dict[str, Any] = {}
         for counted, number in stored.items():
             if counted.startswith(RULE):
@@ -79,6 +84,7 @@ class LiveDays:
             numbers["rejected"] = report.rejected
             numbers["texts"] = report.analysis.expected
             numbers["over_budget"] = report.over_budget
+            reasons = report.reasons
         else:
             numbers["waiting"] = numbers.get("accepted", 0)
         return LiveDay(
@@ -87,11 +93,20 @@ class LiveDays:
             job_id=job_id,
             first_accepted=_moment(first_accepted),
             last_accepted=_moment(last_accepted),
+            last_refused=_moment(last_refused),
+            last_refusal=last_refusal,
+            reasons=reasons,
             oldest_waiting=self.waiting.oldest_of_day(source, day),
             broken_rules=rules,
             outcomes=outcomes,
             **numbers,
         )
+
+    def latest(self, sources: Sequence[DataSource]) -> dict[str, LiveDay]:
+        """Return name of a source -> the numbers of the latest day on which it sent something live."""
+        today = self.now().astimezone(UTC).date()
+        stored = self.counts.latest([source.name for source in sources], today)
+        return {name: self._read(name, day, counts) for name, (day, counts) in stored.items()}
 
     def recent(self) -> list[RecentSource]:
         """Return the sources that send live, or should.

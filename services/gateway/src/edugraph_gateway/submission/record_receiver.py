@@ -1,10 +1,11 @@
 """Records of a running system in our own form: they are sent on, or only counted in a source that is observed."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from anyio import CapacityLimiter
@@ -13,6 +14,7 @@ from edugraph_common.contracts.data_sources import DataSource
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.contracts.live_days import day_of_live_job, live_job_id_of_day
 from edugraph_common.contracts.records import Record, Withdrawal, parse_row
+from edugraph_common.runtime.service.problems import Problem
 from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_common.runtime.shared_state.live_counts import LiveCounts
 from edugraph_common.sources.rights import check_rights
@@ -21,6 +23,9 @@ from edugraph_gateway.submission.live_records import LiveGatherer, LiveRecords
 from edugraph_gateway.submission.live_sources import is_too_old, observed, texts_to_analyse
 from edugraph_gateway.submission.rights import MARK_ID, rights_of
 from edugraph_gateway.submission.submit import WRITE_TIMEOUT_SECONDS
+
+# Statuses of requests that are refused because of their content or their signature.
+REFUSED_STATUSES = frozenset({400, 401, 413, 415, 422})
 
 
 class ReceivedRecords(NamedTuple):
@@ -62,6 +67,22 @@ class RecordReceiver:
             numbers["accepted"] = len(younger)
         await self._count(name, numbers, job_id, at if numbers["accepted"] else None)
         return ReceivedRecords(numbers["accepted"], job_id)
+
+    @asynccontextmanager
+    async def noting_refusals(self, name: str) -> AsyncIterator[None]:
+        """Count the request at the source with this name if it is refused. The Problem is raised on."""
+        try:
+            yield
+        except Problem as problem:
+            if problem.status in REFUSED_STATUSES:
+                note = partial(self.counts.add_refusal, name, problem.name, self.now())
+                with suppress(Retryable):  # the request is refused anyway
+                    await in_time(
+                        note,
+                        WRITE_TIMEOUT_SECONDS,
+                        self.threads,
+                    )
+            raise
 
     async def _observed(
         self, caller: Caller, name: str, records: Sequence[dict[str, Any]], at: datetime

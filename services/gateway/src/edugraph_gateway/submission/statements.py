@@ -118,7 +118,8 @@ class StatementReceiver:
         try:
             rules = _checked(request)
         except _Wrong as wrong:
-            await self._count(request, Counter(refused=1))
+            now = self.now()
+            await self._try(lambda: self.counts.add_refusal(request.source_name, "statement", now))
             words = f"{wrong.field}: {wrong.reason}. Nothing of the request was taken."
             raise Problem(400, "statement", words) from None
         if request.source is not None and request.source.live == "observe":

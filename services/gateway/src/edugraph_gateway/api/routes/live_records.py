@@ -1,6 +1,6 @@
 """POST /v1/sources/{name}/records: records of a running system, in the graph within moments.
 
-GET /v1/sources/{name}/live counts what the source sent on a day.
+GET /v1/sources/{name}/live counts what the source sent on a day, and GET /v1/live-sources the latest day of each.
 """
 
 from datetime import UTC, date
@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field, ValidationError
 
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.contracts.data_sources import LiveDay
+from edugraph_common.contracts.data_sources import DataSource, LiveDay
 from edugraph_common.contracts.messages import INLINE_RECORDS
 from edugraph_common.runtime.service.described_body import described_body
 from edugraph_gateway.api.dependencies import (
@@ -22,7 +22,8 @@ from edugraph_gateway.api.dependencies import (
     SourceReader,
     SourcesDep,
 )
-from edugraph_gateway.api.routes.sources import Name, show_source
+from edugraph_gateway.api.routes.sources import Name, seen_by, show_source
+from edugraph_gateway.operations.live_sources import is_silent
 from edugraph_gateway.problems import invalid, problem_responses
 from edugraph_gateway.submission.request_body import json_body
 
@@ -41,6 +42,24 @@ class RecordsAccepted(ContractModel):
     accepted: int
     job_id: str
     links: dict[str, str] = {}
+
+
+class LiveSource(ContractModel):
+    """A source and the latest day (UTC) on which it sent something live, or null if that is more than 40 days ago.
+
+    `silent`: it should send, and nothing came for longer than its `silent_after_minutes` within the school hours.
+    """
+
+    source: DataSource
+    silent: bool
+    latest: LiveDay | None = None
+
+
+class LiveSources(ContractModel):
+    """Sources in the order of their names."""
+
+    sources: tuple[LiveSource, ...]
+    links: dict[str, str]
 
 
 @router.post(
@@ -91,3 +110,19 @@ def show_live_day(
     """Return the numbers of a day in UTC, or of today: what the source sent live. They are kept for 40 days."""
     show_source(caller=caller, sources=sources, name=name)
     return days.of(name, day or now().astimezone(UTC).date())
+
+
+@router.get("/v1/live-sources", responses=problem_responses(401, 403, 429, 503))
+def list_live_sources(
+    *, caller: SourceReader, sources: SourcesDep, days: LiveDaysDep, now: ClockDep
+) -> LiveSources:
+    """List the sources of `GET /v1/sources`, each with the numbers of the latest day on which it sent live."""
+    shown = seen_by(caller, sources)
+    latest = days.latest(shown)
+    found = []
+    for source in shown:
+        day_of_source = latest.get(source.name)
+        last_accepted = day_of_source.last_accepted if day_of_source else None
+        silent = is_silent(source, last_accepted, now())
+        found.append(LiveSource(source=source, silent=silent, latest=day_of_source))
+    return LiveSources(sources=tuple(found), links={"self": "/v1/live-sources"})

@@ -101,15 +101,17 @@ async def send_signed(
     if sender is None:
         # The answer does not tell whether the source exists.
         raise not_found_for("unknown", "source", name)
-    claim = claim_of(sender, request.headers, now())
-    body = await _unproven_body(request, intake)
-    if not is_signed(sender, claim, body):
-        raise wrong_signature()
+    async with records.noting_refusals(name):
+        claim = claim_of(sender, request.headers, now())
+        body = await _unproven_body(request, intake)
+        if not is_signed(sender, claim, body):
+            raise wrong_signature()
     caller = Caller(f"signed:{name}", ("submit",))
     await admission.admit_signed(caller)
     source = await _source(intake, caller, name)
     if source.kind == "xapi":
-        found = _statements_of(body)
+        async with records.noting_refusals(name):
+            found = _statements_of(body)
         if found:
             await statements.receive(
                 receiving.Request(
@@ -118,12 +120,15 @@ async def send_signed(
             )
         return SignedAccepted(accepted=len(found))
     rows: Sequence[dict[str, Any]]
-    if source.kind == "records":
-        rows = records_of(body)
-    else:
-        rows = await in_time(
-            lambda: _rows_of_sheet(body, source), WRITE_TIMEOUT_SECONDS, intake.submitter.threads
-        )
+    async with records.noting_refusals(name):
+        if source.kind == "records":
+            rows = records_of(body)
+        else:
+            rows = await in_time(
+                lambda: _rows_of_sheet(body, source),
+                WRITE_TIMEOUT_SECONDS,
+                intake.submitter.threads,
+            )
     received = await records.receive(caller, name, source, rows)
     return SignedAccepted(accepted=received.accepted)
 
