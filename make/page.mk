@@ -14,4 +14,7 @@ screenshots: env-page ## write docs/images/*.png, the pictures of the page in RE
 bench-page: env-page test-servers ## how soon each page shows its picture, and a search answers, in a large school; BENCH_ARGS="--size 1000000" (a quarter of an hour)
 	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_page.py $(BENCH_ARGS)
 
-.PHONY: env-page page-test screenshots bench-page
+example-school: env-dev ## write the example school that the page imports into an empty installation, from examples/
+	@$(RUN) python scripts/example_school.py
+
+.PHONY: example-school env-page page-test screenshots bench-page

@@ -1,13 +1,18 @@
 """The page in a real browser. `make page-test` runs these tests, which need Debian's chromium and a driver for it."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from signers import standard_sender
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+# The sources of the demo whose tools sign what they send.
+SIGNED_SENDERS = {"quiz-tool": standard_sender("whsec_" + "c2VjcmV0" * 4)}
 
 # Without the driver, which only `make page-test` installs, there is nothing to run.
 collect_ignore_glob = [] if os.environ.get("EDUGRAPH_PAGE_TESTS") else ["test_*.py"]
@@ -44,7 +49,17 @@ def demo_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The demo as the tutorial starts it: gateway, workers and insights at one address, to which tests may import."""
     from page.tutorial import running_demo
 
-    with running_demo(tmp_path_factory.mktemp("demo") / "demo.log") as url:
+    log = tmp_path_factory.mktemp("demo") / "demo.log"
+    with running_demo(log, {"EDUGRAPH_SIGNED_SENDERS": json.dumps(SIGNED_SENDERS)}) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def empty_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The gateway, the workers and insights at one address, on servers that hold nothing yet."""
+    from page.school import nothing_imported
+
+    with nothing_imported(tmp_path_factory.mktemp("empty")) as url:
         yield url
 
 
@@ -61,6 +76,14 @@ def visit_guarded(browser: "Browser", guarded_address: str) -> Iterator[Any]:
     from page.visitor import Visitor
 
     with Visitor(browser, guarded_address) as visitor:
+        yield visitor
+
+
+@pytest.fixture
+def visit_empty(browser: "Browser", empty_address: str) -> Iterator[Any]:
+    from page.visitor import Visitor
+
+    with Visitor(browser, empty_address) as visitor:
         yield visitor
 
 

@@ -80,9 +80,12 @@ class OneAddress:
             return
         request = Request(scope, receive)
         headers = dict(request.headers)  # with Host, as the front proxies pass it on
+        address = request.url.path
+        if request.url.query:
+            address = f"{address}?{request.url.query}"
         async with httpx.AsyncClient(base_url=self.gateway, timeout=30) as client:
             found = await client.request(
-                request.method, request.url.path, content=await request.body(), headers=headers
+                request.method, address, content=await request.body(), headers=headers
             )
         await Response(
             found.content, found.status_code, media_type=found.headers.get("content-type")
@@ -97,6 +100,13 @@ def written(environment: Mapping[str, str], folder: Path) -> Iterator[str]:
         serving(quiet, folder / "logs", Pools(importer=1, analyzer=1)) as school,
         served(environment, gateway=school.url) as url,
     ):
+        yield url
+
+
+@contextmanager
+def nothing_imported(folder: Path) -> Iterator[str]:
+    """Run everything on servers that hold nothing yet, and yield the address of all."""
+    with embedded_servers(folder) as environment, written(environment, folder) as url:
         yield url
 
 

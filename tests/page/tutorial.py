@@ -4,7 +4,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,7 +24,7 @@ _ADDRESS = re.compile(r"^page: (\S+?)/ui/", re.MULTILINE)
 
 
 @contextmanager
-def running_demo(log: Path) -> Iterator[str]:
+def running_demo(log: Path, settings: Mapping[str, str] | None = None) -> Iterator[str]:
     """Run the last command of the tutorial's first block, as its reader does, and yield the address that it prints."""
     text = TUTORIALS["en"].read_text("utf-8")
     command = text.split("```")[1].strip().splitlines()[-1].split()
@@ -34,7 +34,7 @@ def running_demo(log: Path) -> Iterator[str]:
             cwd=ROOT,
             stdout=written,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "COLUMNS": "200"},
+            env={**os.environ, "COLUMNS": "200", **(settings or {})},
             start_new_session=True,
         )
     try:

@@ -101,6 +101,7 @@ async function showPage(mine) {
   if (!choices.courses.length && !WITHOUT_COURSE.includes(known)) {
     const toImports = choices.questions.has('imports') && h('a', { href: link('imports') }, t('nav.imports'));
     content.append(h('h1', {}, t('overview.title')), h('p', {}, t('status.no_courses'), ' ', toImports || ''));
+    if (toImports) await beginWithExample(content);
   }
   else {
     const parts = partsOf({ ...choices, ...questionParameters() });
@@ -116,6 +117,14 @@ async function showPage(mine) {
   arrived = true;
   status.textContent = t('status.ready', { page: document.title });
   main.dataset.ready = String(mine);
+}
+
+/** Offer the example school where nothing has been imported yet. The page says what it says without it, too. */
+async function beginWithExample(content) {
+  const { exampleSchool } = await loaded(() => import('./pages/example.js'));
+  const offer = exampleSchool();
+  content.append(offer);
+  await offer.done;
 }
 
 /** Return the address of the first page that is open to the caller. A student begins with the page about themselves. */

@@ -6,11 +6,17 @@ import { mappingForm } from './mapping_form.js';
 import { asEnglish, h, refusal, table, value } from './parts.js';
 import { inReadersWords, learnRejects } from './rejects.js';
 import { changed } from './state.js';
-import { dayOf, number, share, t, told } from './words.js';
+import { LANGUAGES, dayOf, number, share, t, told } from './words.js';
 
 const PART_BYTES = 8 * 1024 * 1024; // the most that a preview takes
 const CONTENT_TYPES = { ndjson: 'application/x-ndjson', csv: 'text/csv' };
 const FIELD_OF_REJECT = /\(data\.(\w+)\)$/; // after the name of a column
+// Kinds of record with a template in templates/LANGUAGE/, those that most people begin with first.
+const TEMPLATES = [
+  'attempt_record', 'course_record', 'membership_record', 'item_record', 'error_record', 'point_record', 'course_content',
+  'student_interaction', 'teacher_interaction', 'post_record', 'activity_record', 'term_record', 'person_record',
+];
+const ROSTERS = new Set(['membership_record', 'term_record', 'person_record']); // kinds that need the scope roster
 const MARK = '\ufeff'; // a table with it is UTF-8, whatever its mapping says
 
 // What was sent from this tab, by job: with it the rows that were set aside can be mended here.
@@ -29,7 +35,7 @@ export const courseSentAs = job => courseSent.get(job);
 export function uploader(courses) {
   const inside = h('div', { 'aria-live': 'polite' });
   const input = h('input', { type: 'file', id: 'file', 'data-keep-focus': 'file', onchange: () => { if (input.files[0]) look(inside, { file: input.files[0], courses }); } });
-  const zone = h('div', { class: 'drop' }, h('label', { for: 'file' }, t('imports.choose')), input, h('p', { class: 'note' }, t('imports.kinds')));
+  const zone = h('div', { class: 'drop' }, h('label', { for: 'file' }, t('imports.choose')), input, h('p', { class: 'note' }, t('imports.kinds')), templates());
   zone.addEventListener('dragover', event => { event.preventDefault(); zone.classList.add('over'); });
   zone.addEventListener('dragleave', () => zone.classList.remove('over'));
   zone.addEventListener('drop', event => {
@@ -39,6 +45,13 @@ export function uploader(courses) {
     if (file) look(inside, { file, courses });
   });
   return h('section', { class: 'upload no-print' }, h('h2', {}, t('imports.new')), zone, inside);
+}
+
+/** Return the tables that can be filled in and imported as they are: a heading and two made-up rows for each kind of record. */
+function templates() {
+  const link = (kind, code) => h('a', { href: `templates/${code}/${kind}.csv`, download: `${told('type', kind)}.csv`, hreflang: code, 'aria-label': `${told('type', kind)}, ${LANGUAGES[code]}`, 'data-keep-focus': `template-${kind}-${code}` }, LANGUAGES[code]);
+  const lines = TEMPLATES.map(kind => h('li', {}, h('span', {}, told('type', kind)), Object.keys(LANGUAGES).map(code => link(kind, code)), ROSTERS.has(kind) && h('span', { class: 'note' }, t('templates.roster'))));
+  return h('details', { class: 'templates' }, h('summary', { 'data-keep-focus': 'templates' }, t('templates.title')), h('p', { class: 'note' }, t('templates.note')), h('ul', {}, lines));
 }
 
 /** Return a section in which rows that were set aside are corrected and sent again. `raws` are the rows as they came. */

@@ -1,4 +1,4 @@
-// What came in, and what became of it: a new import, one job as it goes on, and the list of all.
+// What came in, and what became of it: a new import, one job as it goes on, the sources, and the list of all jobs.
 
 import { bodyOf, call, json, untilSilence, write } from '../api.js';
 import { keepingFocus } from '../focus.js';
@@ -8,6 +8,8 @@ import { learnRejects } from '../rejects.js';
 import { changed, link, state } from '../state.js';
 import { counts, courseSentAs, mender, rejects, sentAs, uploader } from '../uploading.js';
 import { moment, number, price, t, told } from '../words.js';
+import { EXAMPLE_COURSE, exampleSchool, isOfExample } from './example.js';
+import { sources } from './sources.js';
 
 const STATES = ['queued', 'running', 'waiting', 'succeeded', 'partly failed', 'failed', 'cancelled'];
 const ENDED = new Set(['succeeded', 'partly failed', 'failed', 'cancelled']);
@@ -24,7 +26,8 @@ export function imports({ courses }) {
     await anew.done;
     if (listed.isConnected) keepingFocus(listed, () => listed.replaceWith(anew), () => anew.querySelector('h2'));
   }, { once: true, signal: viewSignal() });
-  return [h('h1', {}, t('imports.title')), job ? oneJob(job) : uploader(courses), listed];
+  const first = job ? [oneJob(job), exampleSchool()] : [exampleSchool(), uploader(courses)];
+  return [h('h1', {}, t('imports.title')), ...first, sources(), listed];
 }
 
 /** Return the section of a job, which shows each of its changes. */
@@ -110,7 +113,7 @@ function report(job, section) {
     job.error && h('p', { class: 'refusal' }, asEnglish(job.error)),
     counts({ written: job.written, replaced: job.replaced, unchanged: job.unchanged, older: job.older, taken_back: job.taken_back, rejected: job.rejected, failed: job.failed, not_relevant: apart }),
     analysis.expected > 0 && h('p', { 'data-analysis': analysis.done }, t('imports.analysis', { done: number(analysis.done), of: number(analysis.expected), failed: number(analysis.failed), cached: number(analysis.cached) }), analysis.cost > 0 && ` ${t('imports.cost', { cost: price(analysis.cost) })}`),
-    ended && job.written + job.replaced + job.unchanged + job.older > 0 && whereToLook(job.job_id),
+    ended && job.written + job.replaced + job.unchanged + job.older > 0 && whereToLook(job),
     job.errors.length > 0 && rejects(job.errors),
     h('p', { class: 'search no-print' },
       !ended && act(t('imports.cancel'), section, () => write('POST', `/v1/jobs/${job.job_id}/cancel`)),
@@ -123,7 +126,7 @@ function report(job, section) {
 
 /** Return where the records of a job can be seen: a link, if the file named their course. */
 function whereToLook(job) {
-  const course = courseSentAs(job);
+  const course = isOfExample(job) ? EXAMPLE_COURSE : courseSentAs(job.job_id);
   if (!course) return h('p', {}, t('imports.look'));
   const view = { course, group: '', term: '', since: '', until: '' };
   return h('p', {}, h('a', { class: 'to-course', href: link('overview', view), 'data-keep-focus': 'job-course' }, t('imports.see_course', { course })));

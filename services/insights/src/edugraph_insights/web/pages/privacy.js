@@ -1,15 +1,11 @@
 // Data protection: one person's copy, restriction and erasure; who is restricted, the audit log, and where data is kept.
 // Opening the page reads nobody: a list of persons and the entries of the log are asked for by a button, since each look is noted.
 
-import { Problem, call, isPassing, json, write } from '../api.js';
-import { viewSignal } from '../lifetime.js';
+import { Problem, call, json, write } from '../api.js';
 import { asEnglish, block, folded, h, refusal, saveFile, table, value } from '../parts.js';
+import { done } from '../tasks.js';
 import { language, moment, number, plural, recordName, t, told } from '../words.js';
 
-const FIRST_LOOK_MS = 500; // at a task; each next look is twice as late, up to the last
-const LAST_LOOK_MS = 5000;
-const FAILED = new Set(['FAILURE', 'REVOKED']);
-const TOO_FAST = 429; // requests than the gateway takes
 const ENTRIES = 50; // of the audit log at a time
 
 export function privacy({ questions }) {
@@ -167,30 +163,6 @@ function erase({ ids, names }, more) {
   for (const id of also) query.append('also', id);
   for (const name of names) query.append('name', name);
   return done(write('DELETE', `${addressOf(whom)}?${query}`));
-}
-
-/** Wait for the end of a task that was sent, and return its result. Raises Problem. Who leaves the page waits for ever, unseen. */
-async function done(sent) {
-  const signal = viewSignal();
-  const { task_id: id } = await sent;
-  if (typeof id !== 'string') throw new Problem(0, 'broken', '');
-  for (let pause = FIRST_LOOK_MS; ; pause = Math.min(LAST_LOOK_MS, 2 * pause)) {
-    await new Promise(resolve => setTimeout(resolve, pause));
-    if (signal.aborted) return new Promise(() => {});
-    const task = await looked(id);
-    if (task.state === 'SUCCESS') return task.result ?? {};
-    if (FAILED.has(task.state)) throw new Problem(0, 'not-done', typeof task.error === 'string' ? task.error : '');
-  }
-}
-
-/** Return a task as it is now; nothing where that cannot be had for a moment. Raises Problem. */
-async function looked(id) {
-  try {
-    return await json('GET', `/v1/tasks/${encodeURIComponent(id)}`);
-  } catch (problem) {
-    if (isPassing(problem) || problem.status === TOO_FAST) return {};
-    throw problem;
-  }
 }
 
 /** Show what an erasure took, or would take, and what it leaves. Without the scope personal only numbers are known. */
