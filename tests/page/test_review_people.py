@@ -199,6 +199,62 @@ def test_reviews_by_keyboard_count_stay_and_are_taken_back(
     assert close(visit.values(".progress"), [0, listed, None, 0])
 
 
+SAID_OF_CONFIDENCE = {
+    "en": (
+        "measured 82%",
+        "82% (69% – 91%): the share that reviewers accepted of 41 findings like this one",
+        "states 90%",
+        "not calibrated: 12 of 50 judged, of this model, prompt and kind",
+        "not calibrated: too few judged findings have a confidence like this one",
+    ),
+    "zh": (
+        "实测 82%",
+        "82%（69% – 91%）：41 条同类发现中被审核者接受的比例",
+        "自报 90%",
+        "未校准：该模型、提示词和类别的发现已判断 12 条，需要 50 条",
+        "未校准：置信度相近的已判断发现太少",
+    ),
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_stated_confidence_is_never_shown_as_a_measured_one(
+    reviewer: Visitor, language: str
+) -> None:
+    """Out: in `shortly` or `measured`, the words *states*, *measured* or *not calibrated*."""
+    measured_values = {
+        "calibration": "measured",
+        "measured": 0.82,
+        "measured_at_least": 0.69,
+        "measured_at_most": 0.91,
+        "judged_alike": 41,
+        "judged": 64,
+    }
+    findings = [row for row in queue(reviewer) if row["kind"] == "finding"]
+    assert {row["calibration"] for row in findings} == {"not calibrated"}
+    keys = [row["key"] for row in findings[:3]]
+    changes = [measured_values, {"judged": 12}, {"judged": 64}]
+
+    def changed(route: Route) -> None:
+        answer = route.fetch().json()
+        for row in answer["rows"]:
+            if row["key"] in keys:
+                change = changes[keys.index(row["key"])]
+                row.update(change, confidence=0.9)
+        route.fulfill(json=answer)
+
+    reviewer.page.route("**/v1/insights/review-queue?*", changed)
+    short, whole, stated, few, unlike = SAID_OF_CONFIDENCE[language]
+    expected = ((short, whole), (stated, few), (stated, unlike))
+    for key, (in_list, in_panel) in zip(keys, expected, strict=True):
+        shown = reviewer.open("review", course=COURSE, lang=language, at=key)
+        listed = shown.locator(f'.queue a[data-key="{key}"] .note').inner_text()
+        assert listed.endswith(in_list)
+        panel = shown.locator(".review-panel dl").inner_text()
+        assert in_panel in panel
+        assert "90%" in panel
+
+
 def test_a_finding_is_corrected_by_typing(reviewer: Visitor) -> None:
     visit, row = reviewer, next(each for each in queue(reviewer) if each["kind"] == "finding")
     found = {

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.reviews import hash_of_texts
@@ -23,6 +23,14 @@ ONE_OF = 10
 _FOUND_UNDER = {"error_type": "error_types", "knowledge_point": "knowledge_points"}
 
 
+class Origin(NamedTuple):
+    """The analyser that made a finding."""
+
+    analyser: str
+    model: str
+    prompt_version: str
+
+
 @dataclass(frozen=True)
 class Claim:
     """A claim that a text shows a type of mistake, a point or a topic.
@@ -31,7 +39,7 @@ class Claim:
     last verdict, None if there is none or if it was taken back. `instead` are the targets of the same aspect that
     reviewers accepted and that the analyser did not find. `proposed` says that the list of the school does not have
     this type of mistake, or that the topic is not in the list of the course. Such a claim counts only if a reviewer
-    accepts it.
+    accepts it. `confidence` is what the analyser states. `origin` is None if the finding does not say who made it.
     """
 
     record: str
@@ -43,6 +51,7 @@ class Claim:
     verdict: str | None
     instead: tuple[str, ...]
     proposed: bool = False
+    origin: Origin | None = None
 
     @property
     def key(self) -> str:
@@ -56,7 +65,9 @@ class Claim:
 
 def claims_of(row: Row) -> Iterator[Claim]:
     """Yield the claims about a mistake. `row` is a row of the statement `findings`."""
-    found = json.loads(row["finding"])["finding"]
+    stored = json.loads(row["finding"])
+    found = stored["finding"]
+    origin = _origin_of(stored)
     said = _said_of(row)
     text_hash = hash_of_texts(row["type"], row)
     for aspect, under in _FOUND_UNDER.items():
@@ -76,6 +87,7 @@ def claims_of(row: Row) -> Iterator[Claim]:
                 _verdict_of(said, aspect, target),
                 instead,
                 proposed.get(target) is each,
+                origin,
             )
 
 
@@ -84,7 +96,9 @@ def proposed_topics_of(row: Row) -> Iterator[Claim]:
 
     A topic has no confidence of its own, so a claim has that of the whole finding.
     """
-    found = json.loads(row["finding"])["finding"]
+    stored = json.loads(row["finding"])
+    found = stored["finding"]
+    origin = _origin_of(stored)
     said = _said_of(row)
     text_hash = hash_of_texts(row["type"], row)
     listed = {canonical_name(name) for name in found["topics"]}
@@ -110,8 +124,16 @@ def proposed_topics_of(row: Row) -> Iterator[Claim]:
             verdict,
             instead,
             proposed=True,
+            origin=origin,
         )
         yield claim
+
+
+def _origin_of(stored: dict[str, Any]) -> Origin | None:
+    """Return the analyser of a stored finding, or None if a part of it is missing."""
+    if not stored.keys() >= set(Origin._fields):
+        return None
+    return Origin(stored["analyser"], stored["model"], stored["prompt_version"])
 
 
 def _said_of(row: Row) -> dict[str, dict[str, list[str]]]:

@@ -1372,12 +1372,15 @@ def review_queue(
                 rows[record_id, aspect, target] |= {
                     "unsure": confidence < 0.6,
                     "text_hash": text_hash(record),
+                    "calibration": "not calibrated",
+                    "proposed": is_proposed,
                 }
         item = getattr(record.data, "item_id", None)
         if item is not None:
             read[item].add(record_id)
             for target in effective:
                 behind[item, target].add(record_id)
+    count_judged(rows)
     rows |= proposed_topics(school, course, said)
     by_records = stated_points(school)
     for (item, target), records in behind.items():
@@ -1393,7 +1396,18 @@ def review_queue(
         }:
             share = len(records) / len(read[item])
             rows[item, target] = {"mistakes": len(records), "confidence": share, "verdict": verdict}
+            rows[item, target] |= {"calibration": None, "judged": None}
     return rows
+
+
+def count_judged(rows: dict[Any, dict[str, Any]]) -> None:
+    """Say in each row how many targets in different texts are judged of its aspect. Proposals neither count nor say it."""
+    judged: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for (_, aspect, target), row in rows.items():
+        if row["verdict"] and not row["proposed"]:
+            judged[aspect].add((row["text_hash"], target))
+    for (_, aspect, _), row in rows.items():
+        row["judged"] = None if row.pop("proposed") else len(judged[aspect])
 
 
 def proposed_topics(
@@ -1420,6 +1434,8 @@ def proposed_topics(
                     "drawn": False,
                     "unsure": False,
                     "known": False,
+                    "calibration": "not calibrated",
+                    "judged": None,
                     "verdict": said.get((r.record_id, "topic", target)),
                     "text_hash": text_hash(r),
                 }

@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 from rooms import Room
 
 from edugraph_common.contracts.canonical_names import canonical_name
-from edugraph_common.contracts.findings import ErrorFinding, InteractionFinding, RecordFinding
+from edugraph_common.contracts.findings import (
+    ErrorFinding,
+    InteractionFinding,
+    LinkedPoint,
+    RecordFinding,
+)
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.contracts.reviews import FindingReview, ItemReview, text_hash
 from edugraph_insights.insights import Insights
@@ -82,7 +87,7 @@ def review(room: Room, school: School, said: Mapping[tuple[str, ...], str]) -> N
 def test_the_queue_and_the_agreement_equal_the_reference(
     room: Room, insights: Insights, data: st.DataObject
 ) -> None:
-    """Out: let `find` ask for no drawn ones, or `applied` keep what was withdrawn."""
+    """Out: let `find` ask for no drawn ones, `applied` keep what was withdrawn, or a row forget `judged`."""
     school = data.draw(schools())
     said = data.draw(verdicts_of(school))
     written(room, school)
@@ -222,3 +227,77 @@ def test_a_proposal_of_a_message_with_somebody_out_of_sight_is_not_shown(
     assert {row.record for row in proposals(insights)} == {"post"}
     room.graph.restrict_student("s00", restricted=True)
     assert proposals(insights) == []
+
+
+def judged_school(mistakes: int) -> tuple[School, Said]:
+    """Return a school in which two students made `mistakes` mistakes each, and the verdicts about all of them.
+
+    The unsure findings of s00 are accepted, and those of s01 rejected.
+    """
+    records: list[Record] = []
+    findings: list[RecordFinding] = []
+    said: Said = {}
+    point = LinkedPoint(name="P1", strength=1.0, confidence=0.5)
+    for student, verdict in (("s00", "accepted"), ("s01", "rejected")):
+        for number in range(mistakes):
+            record_id = f"{student}-{number}"
+            text = f"{student} wrote {number}"
+            made = record(record_id, "error_record", student_id=student, error_text=text)
+            found = ErrorFinding(knowledge_points=(point,), confidence=0.5)
+            records.append(made)
+            findings.append(RecordFinding(record=made.to_json(), finding=found, origin=ORIGIN))
+            said[record_id, "knowledge_point", canonical_name("P1")] = verdict
+    return School([*PEOPLE, *records], findings), said
+
+
+def confidences(insights: Insights, *who: Any) -> set[tuple[Any, ...]]:
+    """Return the measured confidences in the queue of findings."""
+    rows = asked(insights, "review-queue", *who, course="C").rows
+    found: set[tuple[Any, ...]] = set()
+    for row in rows:
+        if row.kind == "finding":
+            found.add((row.calibration, row.measured, row.judged_alike, row.judged))
+    return found
+
+
+def test_only_verdicts_about_students_of_the_question_measure_a_confidence(
+    room: Room, insights: Insights
+) -> None:
+    """Out: `restricted` in a statement of access.cypher; another list of students in `Facts.findings`."""
+    school, said = judged_school(30)
+    written(room, school)
+    assert confidences(insights) == {("not calibrated", None, None, 0)}
+    review(room, school, said)
+    of_both = {("measured", 0.5, 60, 60)}
+    of_one = {("not calibrated", None, None, 30)}
+    assert confidences(insights) == of_both
+    [row] = [
+        row for row in asked(insights, "review-queue", course="C").rows if row.record == "s00-0"
+    ]
+    assert (row.model, row.prompt_version, row.confidence) == ("lexicon", "1", 0.5)
+    # Wilson's interval is symmetric around a half.
+    assert reference.is_lower_end(row.measured_at_least, 0.5, 60)
+    assert reference.is_lower_end(1 - row.measured_at_most, 0.5, 60)
+
+    # A teacher sees s00 alone, and nothing of the verdicts about s01.
+    assert confidences(insights, caller("teacher", person="t")) == of_one
+    room.graph.restrict_student("s01", restricted=True)
+    assert confidences(insights) == of_one
+    room.graph.restrict_student("s01", restricted=False)
+    assert confidences(insights) == of_both
+
+    taken_back = {key: "withdrawn" for key in said if key[0].startswith("s01")}
+    review(room, school, taken_back)
+    assert confidences(insights) == of_one
+
+
+def test_a_student_who_is_erased_leaves_the_measured_confidence(
+    room: Room, insights: Insights
+) -> None:
+    """Out: let the erasure keep the records of the student."""
+    school, said = judged_school(50)
+    written(room, school)
+    review(room, school, said)
+    assert confidences(insights) == {("measured", 0.5, 100, 100)}
+    room.graph.erase_student("s01")
+    assert confidences(insights) == {("measured", 1.0, 50, 50)}

@@ -306,7 +306,8 @@ _GRAPH = (
             "审核者的判断：谁、何时，涉及哪些类型、知识点和话题，以及涉及哪条记录（其编号和文本的哈希值）",
         ),
         Words(
-            "to correct what the graph says, and to show who did", "更正图谱内容，并说明由谁更正"
+            "to correct what the graph says, to measure how often analysers are right, and to show who did",
+            "更正图谱内容，测量分析器有多少次是对的，并说明由谁更正",
         ),
         Words(
             "until the student is erased or the record's retention is over; of a record that is missing, 90 days",

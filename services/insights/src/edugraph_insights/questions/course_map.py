@@ -61,8 +61,9 @@ QUESTION = Question(
     name="course-map",
     title="Which points does this course have, and what does each need first?",
     computed_by="The points that the texts of the course teach or that its items test, and for each what the texts "
-    "of all courses say that it needs first. The confidence is the analyser's. What two texts, the school's own "
-    "points or a reviewer say is followed; what fewer texts say is proposed, and no other question follows it.",
+    "of all courses say that it needs first. The confidence is what the analyser states, and is not calibrated. "
+    "What two texts, the school's own points or a reviewer say is followed; what fewer texts say is proposed, and no "
+    "other question follows it.",
     parameters=OfToday,
     row=PlaceOnMap,
     find=find,

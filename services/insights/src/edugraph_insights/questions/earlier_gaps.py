@@ -181,8 +181,8 @@ def derived(row: EarlierGap) -> EarlierGap:
 QUESTION = Question(
     name="earlier-gaps",
     title="Which earlier gap is behind these mistakes?",
-    computed_by="Of each point with attempts and each point that it needs (up to 4 steps): confidence of the "
-    "surest way × (1 − mean mastery of the gap) × (share wrong of those who are wrong at the gap − "
+    computed_by="Of each point with attempts and each point that it needs (up to 4 steps): stated confidence of "
+    "the surest way × (1 − mean mastery of the gap) × (share wrong of those who are wrong at the gap − "
     "of those who are right there), over students who tried both, from 10 on.",
     parameters=OfGaps,
     row=EarlierGap,

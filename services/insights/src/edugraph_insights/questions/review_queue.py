@@ -8,6 +8,14 @@ from typing import Annotated
 from pydantic import Field
 
 from edugraph_insights.answers import Found, Mark, Measured, Row, as_sent
+from edugraph_insights.calibration import (
+    NOT_CALIBRATED,
+    Calibration,
+    Source,
+    State,
+    calibrations,
+    source_of,
+)
 from edugraph_insights.facts import Facts
 from edugraph_insights.graph import Row as GraphRow
 from edugraph_insights.questions.question import OfSeveral, OfToday, Question
@@ -46,11 +54,16 @@ class ToReview(Row):
     """One claim to review. `kind` is finding (about a text) or tests (that an item tests a point), as in a review.
 
     The review of a finding has `record`, `text_hash`, `aspect` and `target`, the review of an item has `item` and
-    `target`. `record` is a key, and `sent_id` the id that the source of the record gives it. `confidence` is the
-    confidence of the analyser (of a topic, that of the whole finding), or the share of wrong answers to the item that
-    name the point. `known` says whether the course teaches the point. It is false for a type of mistake that the list
+    `target`. `record` is a key, and `sent_id` the id that the source of the record gives it. `confidence` is what the
+    analyser states (of a topic, that of the whole finding), or the share of wrong answers to the item that name the
+    point. `known` says whether the course teaches the point. It is false for a type of mistake that the list
     of the school does not have and for a topic, and null for the other types. `instead` are the targets that
     reviewers accepted and the analyser did not find.
+
+    `calibration` of a finding is *measured* or *not calibrated*. `judged` is the number of verdicts about findings of
+    the same `model`, `prompt_version` and aspect. If it is measured, `measured` is the share accepted of those with a
+    like stated confidence, whose number is `judged_alike`, and its 95 % interval is from `measured_at_least` to
+    `measured_at_most`.
     """
 
     key: Text
@@ -59,6 +72,14 @@ class ToReview(Row):
     target: Text
     name: Text
     confidence: Annotated[float, Mark.PERSONAL]
+    calibration: Annotated[State | None, Mark.PERSONAL] = None
+    measured: Annotated[float | None, Mark.PERSONAL] = None
+    measured_at_least: Annotated[float | None, Mark.PERSONAL] = None
+    measured_at_most: Annotated[float | None, Mark.PERSONAL] = None
+    judged_alike: Annotated[int | None, Mark.PERSONAL] = None
+    judged: Annotated[int | None, Mark.PERSONAL] = None
+    model: Perhaps = None
+    prompt_version: Perhaps = None
     unsure: Flag
     drawn: Flag
     verdict: Perhaps = None
@@ -98,9 +119,11 @@ def find(facts: Facts, asked: Queue) -> Found[ToReview]:
     taught = facts.points_of(asked.course)
     known = {point for point in points if canonical.get(point) in taught}
 
+    calibrated = calibrations(all_claims)
     rows: list[Measured[ToReview]] = []
     for row, claim in wanted:
-        rows.append(Measured(_of_text(row, claim, asked, known), frozenset({row["student"]})))
+        of_text = _calibrated(_of_text(row, claim, asked, known), claim, calibrated)
+        rows.append(Measured(of_text, frozenset({row["student"]})))
     rows += _of_items(facts, mistakes, claims, canonical, known)
     topics = list(_of_messages(facts, asked.course))
     rows += topics
@@ -149,7 +172,26 @@ def _of_messages(facts: Facts, course: str) -> Iterator[Measured[ToReview]]:
         for claim in proposed_topics_of(row):
             # The confidence of the finding is that of its mood, so it does not say that a topic is unsure.
             proposed = _of_claim(row, claim, unsure=False, known=False, title=title, text=text)
-            yield Measured(proposed, people)
+            yield Measured(_calibrated(proposed, claim, {}), people)
+
+
+def _calibrated(row: ToReview, claim: Claim, by_source: Mapping[Source, Calibration]) -> ToReview:
+    """Return the row of a claim with its measured confidence, or with the words that it is not calibrated."""
+    values: dict[str, object] = {"calibration": "not calibrated"}
+    if claim.origin is not None:
+        values["model"] = claim.origin.model
+        values["prompt_version"] = claim.origin.prompt_version
+    source = source_of(claim)
+    if source is not None:
+        calibration = by_source.get(source, NOT_CALIBRATED)
+        values["judged"] = calibration.judged
+        step = calibration.step_at(claim.confidence)
+        if step is not None:
+            values["calibration"] = "measured"
+            values["measured"] = step.share
+            values["measured_at_least"], values["measured_at_most"] = step.interval
+            values["judged_alike"] = step.judged
+    return row.model_copy(update=values)
 
 
 def _of_claim(
@@ -270,7 +312,10 @@ QUESTION = Question(
     "and a tenth of all, drawn by a hash, however sure. Types of mistakes that the school's list does not have, and "
     "topics of messages that are not points of the course, count only when a person accepts them. An item may test "
     "a point that its wrong answers name and no record does. "
-    "The agreement is the share accepted of those drawn and judged.",
+    "The agreement is the share accepted of those drawn and judged. The confidence is what the analyser states. "
+    "The measured one is the share accepted of the judged findings of the same model, prompt and aspect with a like "
+    "stated confidence: isotonic regression, steps of at least 20, Wilson's 95 % interval, equal texts once. "
+    "A confidence is not calibrated until 50 are judged.",
     parameters=Queue,
     row=ToReview,
     find=find,

@@ -192,7 +192,7 @@ QUESTION = Question(
     name="trust",
     title="How far may I trust this?",
     computed_by="Of the records of the course that have a text: the share that an analyser read, that it linked"
-    " to a point, whose confidence is below 0.6, that have words quoted which stand in the "
+    " to a point, whose stated confidence is below 0.6, that have words quoted which stand in the "
     "text, and that people reviewed. The agreement is the share accepted of the findings that were drawn for review "
     "and judged, with Wilson's 95 % interval.",
     parameters=OfToday,

@@ -11,6 +11,7 @@ import { moment, share, t } from '../words.js';
 
 const LISTED = 200; // at first
 const MOST = 5000; // what the API gives at most
+const FEWEST_JUDGED = 50; // verdicts from which the API measures a confidence
 const KINDS = ['knowledge_point', 'error_type', 'topic', 'tests', 'same', 'excluded', 'proposed', 'followed'];
 const SHOWN = ['open', 'judged', 'all'];
 const KEYS_OFF = 'edugraph_review_keys_off';
@@ -263,7 +264,27 @@ function entry(anchor, row, current) {
   else anchor.removeAttribute('aria-current');
   anchor.dataset.key = row.key;
   anchor.dataset.verdict = mark;
-  anchor.replaceChildren(h('span', { class: 'named' }, row.other_name ? `${row.name} – ${row.other_name}` : row.name), h('span', { class: 'note' }, `${t(`found_kind.${kindOf(row)}`)} · ${row.other_name ? '' : `${row.title ?? row.student ?? ''} · `}${share(row.likeness ?? row.confidence)}`), h('span', { class: `mark ${mark}` }, t(`verdict.${mark}`)));
+  anchor.replaceChildren(h('span', { class: 'named' }, row.other_name ? `${row.name} – ${row.other_name}` : row.name), h('span', { class: 'note' }, `${t(`found_kind.${kindOf(row)}`)} · ${row.other_name ? '' : `${row.title ?? row.student ?? ''} · `}${shortly(row)}`), h('span', { class: `mark ${mark}` }, t(`verdict.${mark}`)));
+}
+
+/** Return the one number of a row: how alike two names are, a share of answers, or a confidence and who it is from. */
+function shortly(row) {
+  if (row.kind === 'finding' && row.calibration === 'measured') return t('review.short_measured', { share: share(row.measured) });
+  if (row.kind === 'tests' || row.kind === 'same') return share(row.likeness ?? row.confidence);
+  return t('review.short_stated', { share: share(row.confidence) });
+}
+
+/** Return the measured confidence of a finding with its 95 % interval, or say why there is none. */
+function measured(row) {
+  if (row.calibration === 'measured') {
+    const least = share(row.measured_at_least);
+    const most = share(row.measured_at_most);
+    const said = t('review.measured_share', { share: share(row.measured), least, most, n: row.judged_alike });
+    return value(row.measured, said);
+  }
+  if (row.judged === null) return t('review.not_calibrated');
+  if (row.judged < FEWEST_JUDGED) return t('review.not_calibrated_of', { n: row.judged });
+  return t('review.not_calibrated_alike');
 }
 
 /** Say how many are done, and how often people agreed with the analyser: the API's numbers, and what was said since. */
@@ -301,7 +322,9 @@ function details(row) {
   const term = (words, content) => content && [h('dt', {}, words), h('dd', {}, content)];
   return h('dl', {},
     term(t('column.question'), row.question), term(t('column.text'), row.text && quoted(row.text, row.evidence)),
-    term(t('review.confidence'), value(row.confidence, share(row.confidence))), term(t('review.why'), why), term(t('review.what_is_known'), known),
+    row.kind === 'tests' && term(t('review.confidence'), value(row.confidence, share(row.confidence))),
+    row.calibration && [term(t('review.measured'), measured(row)), term(t('review.stated'), value(row.confidence, share(row.confidence)))],
+    term(t('review.model'), row.model && `${row.model} · ${row.prompt_version}`), term(t('review.why'), why), term(t('review.what_is_known'), known),
     term(t('column.item'), row.item && (row.title ?? row.item)),
     term(t('column.student'), row.student && h('a', { href: link('student', { student: row.student }) }, row.student)),
     term(t('column.at'), row.at && moment(row.at)));
@@ -313,7 +336,7 @@ function detailsOfPoints(row) {
   const used = (records, courses) => `${t('review.records', { n: records })}${courses.length ? ` · ${courses.join(t('list.comma'))}` : ''}`;
   const ways = row.cycles.length > 0 && h('ul', { class: 'cycles' }, row.cycles.map(way => h('li', {}, way.join(' → '))));
   if (VERDICTS[row.kind] === NEED) {
-    return h('dl', {}, term(t('review.claimed_by'), row.claimed_by.join(t('list.comma'))), term(t('review.quotes'), quotesOf(row)), term(t('review.confidence'), value(row.confidence, share(row.confidence))),
+    return h('dl', {}, term(t('review.claimed_by'), row.claimed_by.join(t('list.comma'))), term(t('review.quotes'), quotesOf(row)), row.confidence !== null && term(t('review.stated'), [value(row.confidence, share(row.confidence)), ` · ${t('review.not_calibrated')}`]),
       term(t('review.on_ways'), row.students !== null && value(row.students)),
       row.verdict === null && term(t('review.why'), t(`why_need.${row.kind}`)), term(t('review.excluded_by'), ways),
       ways && now(row)?.verdict !== 'accepted' && term(t('review.if_accepted'), row.gives_way.length ? t('review.gives_way', { name: row.gives_way[0], needed: row.gives_way[1] }) : t('review.gives_no_way')));
