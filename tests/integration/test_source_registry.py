@@ -1,5 +1,6 @@
 """A source is made once, keeps its name and kind, and is written only by its own keys."""
 
+import base64
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -176,13 +177,15 @@ def test_the_settings_of_a_source_count_for_its_imports(
     mapping = load_mapping(blobs, report["job_id"])
     assert mapping is not None
     assert (mapping.columns["S"], mapping.time_zone) == ("student_id", "Asia/Shanghai")
-    query["mapping"] = own_mapping.replace("D: timestamp}", "D: timestamp}, time_zone: Europe/Rome")
+    in_rome = own_mapping.replace("D: timestamp}", "D: timestamp}, time_zone: Europe/Rome")
+    csv["Edugraph-Mapping"] = base64.b64encode(in_rome.encode()).decode()
     accepted = sender.http.post("/v1/imports", content=rows, headers=csv, params=query)
     mapping = load_mapping(blobs, sender.job(accepted)["job_id"])
     assert mapping is not None
     assert mapping.time_zone == "Europe/Rome"
     assert "course_id" not in mapping.constants
-    query["mapping"] = own_mapping.replace("C: course_id", "C: null")
+    without_course = own_mapping.replace("C: course_id", "C: null")
+    csv["Edugraph-Mapping"] = base64.b64encode(without_course.encode()).decode()
     accepted = sender.http.post("/v1/imports", content=rows, headers=csv, params=query)
     mapping = load_mapping(blobs, sender.job(accepted)["job_id"])
     assert mapping is not None

@@ -5,6 +5,7 @@ import re
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -523,8 +524,12 @@ def test_a_gradebook_is_imported_by_a_form_alone(
     check_again(shown)
     # Two marks stand for something that nobody could guess. A click says it for all of them.
     assert numbers(shown, ".dry-run")["rejected"] != "0"
-    with shown.expect_response("**/v1/imports/preview?*"):
+    with shown.expect_response("**/v1/imports/preview?*") as checked:
         shown.locator(".causes button").first.click()
+    # Proxies log addresses, and the words of a mapping may be names.
+    parameters = parse_qs(urlsplit(checked.value.url).query)
+    assert set(parameters) == {"name", "whole"}
+    assert "edugraph-mapping-answers" in checked.value.request.headers
     shown.wait_for_selector(".dry-run")
     assert numbers(shown, ".dry-run") == {"valid": "4", "rejected": "0", "not_relevant": "1"}
     shown.locator("#points-accepted").check()

@@ -1,6 +1,7 @@
 """Work that is sent: again while the gateway is away, under one key, whole, and by both clients alike."""
 
 import asyncio
+import base64
 import io
 import json
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import httpx
 import pytest
 
 from edugraph_client import AsyncClient, Client, Refused, Unreachable
-from edugraph_client.files import CHUNK_BYTES
+from edugraph_client.files import CHUNK_BYTES, FileSource
 
 ACCEPTED = {"job_id": "j", "task_id": "t", "links": {}, "of_a_newer_release": True}
 
@@ -22,6 +23,7 @@ class Away:
     def __init__(self, *first: httpx.Response | Exception) -> None:
         self._first = iter(first)
         self.keys, self.bodies, self.pauses = list[str](), list[bytes](), list[float]()
+        self.requests: list[httpx.Request] = []
 
     def take(self, request: httpx.Request) -> httpx.Response:
         self.bodies.append(request.read())
@@ -33,6 +35,7 @@ class Away:
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.keys.append(request.headers["idempotency-key"])
+        self.requests.append(request)
         found = next(self._first, httpx.Response(202, json=ACCEPTED))
         if isinstance(found, Exception):
             raise found
@@ -161,3 +164,20 @@ def test_jobs_are_asked_for_page_by_page() -> None:
         assert asked == [""]
         assert [job.job_id for job in found] == ["2-0", "2-1", "3-0", "3-1"]
     assert asked == ["", "1:x", "2:x"]
+
+
+@CLIENTS
+def test_a_mapping_is_in_no_address(tmp_path: Path, awaited: bool) -> None:
+    """A mapping may name persons, and proxies log addresses. Out: `mapping` in `FileSource.options`."""
+    mapping = "{columns: {谁: student_id}, values: {student_id: {王小明: s1}}}"
+    source = FileSource("csv", mapping=mapping)
+    path = tmp_path / "a.csv"
+    path.write_text("谁\n王小明\n")
+    away = Away()
+    call(away, awaited, "import_file", path, source=source)
+    call(away, awaited, "import_url", "https://files.example/a.csv", source=source)
+    of_file, of_url = away.requests
+    assert set(of_file.url.params) == {"name", "batch_size", "analyze", "format"}
+    assert base64.b64decode(of_file.headers["edugraph-mapping"]).decode() == mapping
+    assert json.loads(away.bodies[1])["mapping"] == mapping
+    assert not of_url.url.params

@@ -1,6 +1,7 @@
 """POST /v1/imports/preview, without any server: nothing is kept, and what it costs is bounded."""
 
 import asyncio
+import base64
 import dataclasses
 import json
 from pathlib import Path
@@ -13,12 +14,19 @@ from fastapi import FastAPI
 
 from edugraph_common.contracts.permissions import SCOPES, Scope
 from edugraph_common.runtime.shared_state.callers import Caller
+from edugraph_gateway.api.private_headers import ANSWERS_HEADER, MAPPING_HEADER, POINTS_HEADER
 from edugraph_gateway.app import make_application
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.settings import GatewaySettings
 
 RECORD = b'{"type": "course_content", "timestamp": "2026-01-01", "data": {"course_id": "C", "content": "x"}}\n'
 FILE = {"Content-Type": "application/octet-stream"}
+TABLE = "学号,说明,日期\n1,分母相加,2026-07-03\n".encode()
+MAPPING = """\
+type: error_record
+columns: {学号: student_id, 说明: error_text, 日期: timestamp}
+constants: {course_id: 数学七}
+"""
 
 
 def application(folder: Path, auth: str = "off") -> FastAPI:
@@ -155,3 +163,32 @@ def test_who_calls_is_answered_with_scopes_and_person(tmp_path: Path) -> None:
         "roles": ["officer"],
         "person": "T1",
     }
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def test_a_preview_reads_the_mapping_and_the_answers_of_its_headers(tmp_path: Path) -> None:
+    """Out: a header of `preview_import`."""
+    app = application(tmp_path)
+    headers = {**FILE, MAPPING_HEADER: encoded(MAPPING)}
+    seen = asyncio.run(post(app, TABLE, "?name=a.csv", headers)).json()
+    assert (seen["valid"], seen["rejected"]) == (1, 0)
+    assert "数学七" in seen["mapping"]
+    headers[ANSWERS_HEADER] = encoded('{"constants": {"course_id": "数学八"}}')
+    seen = asyncio.run(post(app, TABLE, "?name=a.csv", headers)).json()
+    assert "数学八" in seen["mapping"]
+    refused = asyncio.run(post(app, TABLE, "?name=a.csv", {**FILE, POINTS_HEADER: "%%"}))
+    assert refused.status_code == 422
+
+
+@pytest.mark.parametrize("parameter", ["mapping", "points", "answers"])
+def test_a_preview_refuses_them_in_its_address(tmp_path: Path, parameter: str) -> None:
+    """Out: the check of the query in `preview_import`."""
+    answer = asyncio.run(post(application(tmp_path), TABLE, f"?{parameter}=王小明"))
+    assert answer.status_code == 422
+    assert "王小明" not in answer.text
+    [error] = answer.json()["errors"]
+    assert error["field"] == f"query.{parameter}"
+    assert "Edugraph-Mapping" in error["reason"]

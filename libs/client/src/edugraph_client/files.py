@@ -1,5 +1,6 @@
 """The form of a file, and how a request describes it."""
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -39,8 +40,8 @@ class FileSource:
 
     @property
     def options(self) -> dict[str, str]:
-        """The parameters of an import that describe the file."""
-        given = {"format": self.format, "mapping": self.mapping, "platform": self.platform}
+        """The parameters of an import that describe the file. The mapping is not one of them."""
+        given = {"format": self.format, "platform": self.platform}
         if self.changed_at != "record":
             given["changed_at"] = self.changed_at
         given["source"] = self.source_name
@@ -48,8 +49,13 @@ class FileSource:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers that describe the bytes of the file."""
+        """The headers that describe the bytes of the file.
+
+        A mapping may name persons, and proxies log addresses. So it is not a parameter of the address.
+        """
         headers = {"Content-Type": _CONTENT_TYPES[self.format]}
+        if self.mapping:
+            headers["Edugraph-Mapping"] = base64.b64encode(self.mapping.encode()).decode()
         if self.compression:
             headers["Content-Encoding"] = self.compression
         return headers

@@ -167,7 +167,8 @@ class AsyncClient:
         """Import a file from an address that the operator allows. Gateway and workers read it there."""
         source = source or FileSource()
         options = {"batch_size": batch_size, "analyze": analyze, **given(economy=economy)}
-        return await self._api.submit("/v1/imports", json={"url": url, **source.options, **options})
+        described = {"url": url, **source.options, **given(mapping=source.mapping)}
+        return await self._api.submit("/v1/imports", json={**described, **options})
 
     async def import_records(
         self, records: Sequence[Mapping[str, Any]], **options: Any

@@ -166,7 +166,8 @@ class Client:
         """Import a file from an address that the operator allows. Gateway and workers read it there."""
         source = source or FileSource()
         options = {"batch_size": batch_size, "analyze": analyze, **given(economy=economy)}
-        return self._api.submit("/v1/imports", json={"url": url, **source.options, **options})
+        described = {"url": url, **source.options, **given(mapping=source.mapping)}
+        return self._api.submit("/v1/imports", json={**described, **options})
 
     def import_records(self, records: Sequence[Mapping[str, Any]], **options: Any) -> Accepted:
         """Import at most 1,000 records. The options are source, batch_size, parallel_batches, analyze, economy."""

@@ -72,10 +72,14 @@ async function look(inside, { file, courses = [], mapping = null, points = null,
   const noted = focusIn(inside);
   inside.replaceChildren(h('p', { class: 'waits' }, t('imports.looking', { name: file.name })));
   const whole = file.size <= PART_BYTES;
-  const query = new URLSearchParams({ name: file.name.slice(-200), whole, ...(mapping === null ? {} : { mapping }), ...(points === null ? {} : { points: JSON.stringify(points) }), ...(answers === null ? {} : { answers: JSON.stringify(answers) }) });
+  const query = new URLSearchParams({ name: file.name.slice(-200), whole });
+  const headers = { 'Content-Type': 'application/octet-stream' };
+  if (mapping !== null) headers['Edugraph-Mapping'] = base64(mapping);
+  if (points !== null) headers['Edugraph-Mapping-Points'] = base64(JSON.stringify(points));
+  if (answers !== null) headers['Edugraph-Mapping-Answers'] = base64(JSON.stringify(answers));
   try {
     await learnRejects();
-    const seen = await write('POST', `/v1/imports/preview?${query}`, whole ? file : file.slice(0, PART_BYTES), { 'Content-Type': 'application/octet-stream' });
+    const seen = await write('POST', `/v1/imports/preview?${query}`, whole ? file : file.slice(0, PART_BYTES), headers);
     // What a person was asked about the suggestion stays there while they change it.
     const asked = before ?? { open_points: seen.open_points, item_points: seen.item_points, layout: seen.layout, given: new Map(), accepted: false };
     inside.replaceChildren(...found(inside, file, { ...seen, ...asked, courses }));
@@ -225,11 +229,20 @@ export function rejects(errors) {
   ], errors);
 }
 
+/** Return a text as a header can have it. Texts that may name persons are in headers, since proxies log addresses. */
+function base64(text) {
+  let binary = '';
+  for (const byte of new TextEncoder().encode(text)) binary += String.fromCharCode(byte);
+  return btoa(binary);
+}
+
 async function send(button, file, seen, analyze) {
   button.disabled = true;
   button.textContent = t('imports.sending');
-  const query = new URLSearchParams({ name: file.name.slice(-200), format: seen.format, analyze, ...(seen.mapping === null ? {} : { mapping: seen.mapping }) });
-  const headers = { 'Content-Type': CONTENT_TYPES[seen.format] ?? 'application/octet-stream', ...(seen.compression ? { 'Content-Encoding': seen.compression } : {}) };
+  const query = new URLSearchParams({ name: file.name.slice(-200), format: seen.format, analyze });
+  const headers = { 'Content-Type': CONTENT_TYPES[seen.format] ?? 'application/octet-stream' };
+  if (seen.mapping !== null) headers['Edugraph-Mapping'] = base64(seen.mapping);
+  if (seen.compression) headers['Content-Encoding'] = seen.compression;
   const progress = h('progress', { 'aria-label': t('imports.sending'), max: 1 });
   button.after(' ', progress);
   const onSent = part => { progress.value = part; };

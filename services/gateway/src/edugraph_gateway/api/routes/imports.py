@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.contracts.data_sources import FORMATS_OF_KIND, DataSource
+from edugraph_common.contracts.data_sources import FORMATS_OF_KIND, LONGEST_MAPPING, DataSource
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import (
     INLINE_RECORDS,
@@ -36,6 +36,12 @@ from edugraph_common.sources import Mapping, mapping_of_source, source_key, stor
 from edugraph_common.sources.compression import SUFFIXES, ContentEncoding, content_encoding_of
 from edugraph_common.sources.ndjson import MalformedFile
 from edugraph_gateway.api.dependencies import Importer, IntakeDep
+from edugraph_gateway.api.private_headers import (
+    ENCODED,
+    MAPPING_HEADER,
+    refuse_in_address,
+    text_in,
+)
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import invalid, invalid_fields, problem_responses
 from edugraph_gateway.submission.idempotency import Done, IdempotencyKey, idempotent_run, key_name
@@ -82,14 +88,14 @@ class ImportOptions(ContractModel):
 
 
 class FileImport(ImportOptions):
-    """Options of an upload, as query parameters. `name` is what the file is called in lists.
+    """Options of an upload, as query parameters, except `mapping`. `name` is what the file is called in lists.
 
-    `mapping` says which column of a CSV is which field, as JSON. `platform` is the address of the platform that wrote
-    an Open edX log, if it is not the school's own.
+    `mapping` says which column of a table is which field, as JSON or YAML. An upload has it in a header. `platform`
+    is the address of the platform that wrote an Open edX log, if it is not the school's own.
     """
 
     format: Format = "ndjson"
-    mapping: Annotated[str | None, Field(max_length=16_384)] = None
+    mapping: Annotated[str | None, Field(max_length=LONGEST_MAPPING)] = None
     platform: Annotated[str | None, Field(min_length=1, max_length=100, pattern=NAME)] = None
     name: Annotated[str, Field(min_length=1, max_length=200, pattern=NAME)] = "upload"
 
@@ -127,17 +133,27 @@ _REQUEST_BODY = {
 }
 
 
-_QUERY = [
-    {"name": name, "in": "query", "required": False, "schema": schema, "description": "of a file"}
-    for name, schema in FileImport.model_json_schema()["properties"].items()
-]
+def _parameters() -> list[dict[str, Any]]:
+    """Return the parameters of an upload, as OpenAPI describes them."""
+    schemas: dict[str, Any] = FileImport.model_json_schema()["properties"]
+    of_mapping = {"type": "string"}
+    described = f"the mapping of a table, {ENCODED}"
+    parameters = [
+        {"name": MAPPING_HEADER, "in": "header", "schema": of_mapping, "description": described}
+    ]
+    for name, schema in schemas.items():
+        if name != "mapping":
+            parameters.append(
+                {"name": name, "in": "query", "schema": schema, "description": "of a file"}
+            )
+    return [{"required": False, **parameter} for parameter in parameters]
 
 
 @router.post(
     "/v1/imports",
     status_code=202,
     responses=problem_responses(400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
-    openapi_extra={"requestBody": _REQUEST_BODY, "parameters": _QUERY},
+    openapi_extra={"requestBody": _REQUEST_BODY, "parameters": _parameters()},
 )
 async def start_import(
     request: Request, caller: Importer, intake: IntakeDep, idempotency_key: IdempotencyKey = None
@@ -152,8 +168,14 @@ async def start_import(
         words = f"Send application/json with records, or a file as one of {', '.join(FILES)}."
         raise Problem(415, "content-type", words)
     # FastAPI does not read the options, because they are not allowed beside a JSON body, which has its own.
+    given = dict(request.query_params)
+    if "mapping" in given:
+        raise refuse_in_address("mapping", MAPPING_HEADER)
+    mapping = text_in(MAPPING_HEADER, request.headers.get(MAPPING_HEADER))
+    if mapping is not None:
+        given["mapping"] = mapping
     try:
-        options = FileImport.model_validate(dict(request.query_params))
+        options = FileImport.model_validate(given)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         raise invalid_fields(

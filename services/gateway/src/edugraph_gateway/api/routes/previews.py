@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 
 import anyio
 import anyio.to_thread
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 
 from edugraph_common.contracts.record_keys import DEFAULT_SOURCE
 from edugraph_common.runtime.service.problems import Problem
@@ -14,6 +14,14 @@ from edugraph_common.sources.preview import Preview, preview
 from edugraph_common.sources.rights import check_rights
 from edugraph_common.sources.rows import MAX_FUTURE
 from edugraph_gateway.api.dependencies import ClockDep, Importer, IntakeDep
+from edugraph_gateway.api.private_headers import (
+    ANSWERS_HEADER,
+    ENCODED,
+    MAPPING_HEADER,
+    POINTS_HEADER,
+    refuse_in_address,
+    text_in,
+)
 from edugraph_gateway.api.routes.imports import NAME
 from edugraph_gateway.problems import problem_responses
 from edugraph_gateway.submission.intake import Intake
@@ -27,6 +35,7 @@ MAX_BYTES = 8 << 20
 CONTENT_TYPE = "application/octet-stream"
 TIMEOUT_SECONDS = 30.0
 RETRY_AFTER_SECONDS = 5
+_TEXTS = {"mapping": MAPPING_HEADER, "points": POINTS_HEADER, "answers": ANSWERS_HEADER}
 
 FILE_BODY = {
     "required": True,
@@ -50,39 +59,49 @@ async def preview_import(
         bool, Query(description="whether the body is all of the file, and not its first part")
     ] = True,
     mapping: Annotated[
-        str | None, Query(max_length=16_384, description="of a table; one is suggested")
+        str | None,
+        Header(alias=MAPPING_HEADER, description=f"of a table, {ENCODED}; one is suggested"),
     ] = None,
     points: Annotated[
         str | None,
-        Query(max_length=16_384, description="a JSON object: points of a right answer, by column"),
+        Header(
+            alias=POINTS_HEADER,
+            description=f"a JSON object {ENCODED}: points of a right answer, by column",
+        ),
     ] = None,
     answers: Annotated[
         str | None,
-        Query(
-            max_length=16_384,
-            description="a JSON object: what the form of the mapping was answered",
+        Header(
+            alias=ANSWERS_HEADER,
+            description=f"a JSON object {ENCODED}: what the form of the mapping was answered",
         ),
     ] = None,
 ) -> Preview:
     """Return the format of a file, a suggested mapping for a table, and its first rows as an import reads them.
 
-    `form` has the mapping as a form. Send what a person answers in it as `answers`, with the mapping before, as in
-    `{"columns": {"SIS User ID": "student_id"}, "constants": {"timestamp": "2026-11-27"}}`.
+    `form` has the mapping as a form. Send what a person answers in it as `Edugraph-Mapping-Answers`, with the mapping
+    before, as in `{"columns": {"SIS User ID": "student_id"}, "constants": {"timestamp": "2026-11-27"}}`.
 
     Rows that the caller may not import are rejected. Nothing is stored. If the file has more than 8 MiB, send its
     first part with `whole=false`.
     """
     latest = clock() + MAX_FUTURE
+    mapping_text = text_in(MAPPING_HEADER, mapping)
+    points_text = text_in(POINTS_HEADER, points)
+    answers_text = text_in(ANSWERS_HEADER, answers)
+    for parameter, header in _TEXTS.items():
+        if parameter in request.query_params:
+            raise refuse_in_address(parameter, header)
 
     def look(part: bytes) -> Preview:
         return preview(
             name,
             part,
-            mapping,
+            mapping_text,
             latest,
             is_whole=whole,
-            points=points,
-            answers=answers,
+            points=points_text,
+            answers=answers_text,
             check=partial(
                 check_rights, rights=rights_of(caller, MARK_ID, DEFAULT_SOURCE), job_id=MARK_ID
             ),
