@@ -178,6 +178,18 @@ def test_a_broken_sheet_is_one_sentence(tool: str, data: st.DataObject) -> None:
     assert all(isinstance(each, Record) for each in records)
 
 
+@pytest.mark.parametrize(("tool", "name"), [("typeform", "submitted_at"), ("tally", "createdAt")])
+def test_a_sheet_with_an_empty_date_is_one_sentence(tool: str, name: str) -> None:
+    """Out: the blank cell of `_date_cell`."""
+    sheet = copy.deepcopy(SHEETS[tool])
+    part = sheet["form_response"] if tool == "typeform" else sheet["data"]
+    assert part[name]
+    part[name] = ""
+    time_column = {"typeform": "Submit Date (UTC)", "tally": "Submitted at"}[tool]
+    with pytest.raises(InvalidRecord):
+        records_of_sheet(sheet, mapping_for(time_column, ["n"], ["c"]))
+
+
 @given(value=values)
 def test_another_body_is_no_answer_sheet(value: Any) -> None:
     with pytest.raises(MalformedFile, match="not an answer sheet of Typeform or Tally"):

@@ -73,8 +73,16 @@ def _typeform(sheet: dict[str, Any]) -> Columns:
         columns.append((_name(name), _text(hidden)))
     for variable in sheet.get("variables") or []:
         columns.append((_name(variable["key"]), _plain(variable[variable["type"]])))
-    columns.append(("Submit Date (UTC)", {"date": _text(sheet["submitted_at"])}))
+    columns.append(("Submit Date (UTC)", _date_cell(sheet["submitted_at"])))
     return columns
+
+
+def _date_cell(value: Any) -> Cell:
+    """Return the cell of a date, which is blank if the sheet has an empty text there."""
+    text = _text(value)
+    if not text:
+        return None
+    return {"date": text}
 
 
 def _typeform_cell(answer: dict[str, Any] | None) -> Cell:
@@ -92,7 +100,7 @@ def _typeform_cell(answer: dict[str, Any] | None) -> Cell:
                 chosen.append(given["other"])
             return [_text(label) for label in chosen]
         case "date":
-            return {"date": _text(given)}
+            return _date_cell(given)
         case "text" | "email" | "url" | "phone_number" | "number" | "boolean":
             return _plain(given)
         case _:
@@ -104,7 +112,7 @@ def _tally(sheet: dict[str, Any]) -> Columns:
     columns: Columns = [
         ("Submission ID", _text(sheet["responseId"])),
         ("Respondent ID", _text(sheet["respondentId"])),
-        ("Submitted at", {"date": _text(sheet["createdAt"])}),
+        ("Submitted at", _date_cell(sheet["createdAt"])),
     ]
     for field in sheet["fields"]:
         columns.append((_name(field["label"]), _tally_cell(field)))
@@ -123,7 +131,7 @@ def _tally_cell(field: dict[str, Any]) -> Cell:
             return chosen
         return chosen[0] if chosen else None
     if kind == "INPUT_DATE":
-        return {"date": _text(given)}
+        return _date_cell(given)
     if isinstance(given, str | bool | int | float):
         return _plain(given)
     return {"other": _text(kind)}
