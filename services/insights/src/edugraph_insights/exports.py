@@ -63,13 +63,14 @@ def _column(annotation: Any, values: list[Any]) -> Any:
             texts += each
             ends.append(len(texts))
         return list_array(Array(ends, type=DataType.int32()), Array(texts, type=DataType.string()))
-    if get_origin(annotation) is Literal:
-        annotation = type(get_args(annotation)[0])
     kind = annotation
-    for each in get_args(annotation):
-        if each is not type(None):
-            kind = each
-            break
+    if get_origin(annotation) is not Literal:
+        for each in get_args(annotation):
+            if each is not type(None):
+                kind = each
+                break
+    if get_origin(kind) is Literal:
+        kind = type(get_args(kind)[0])
     if kind is datetime:
         moments = [
             None if each is None else (each - _EPOCH) // timedelta(microseconds=1)
