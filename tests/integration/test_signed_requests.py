@@ -135,12 +135,17 @@ def test_a_signed_body_is_sent_on_with_the_rights_of_its_source(guarded: Gateway
 # The names of the tests must be the same in each process that runs some of them.
 @pytest.mark.parametrize("source", list(PLAIN), ids=range(len(PLAIN)))
 def test_tools_that_sign_the_body_alone(guarded: Gateway, source: str) -> None:
+    """Each refusal is counted at its source. Out: `noting_refusals`."""
     body = body_of(record(1))
     headers = hmac_headers(body, PLAIN[source])
     assert send(guarded, body, headers, source).status_code == 202
     assert send(guarded, body + b" ", headers, source).status_code == 401
     assert send(guarded, body, {"Content-Type": "application/json"}, source).status_code == 401
     assert len(sent_rows(guarded)) == 1
+    with guarded.client(headers=api_key(guarded.environment, "operate")) as client:
+        listed = client.get("/v1/live-sources").raise_for_status().json()["sources"]
+    [latest] = [each["latest"] for each in listed if each["source"]["name"] == source]
+    assert (latest["accepted"], latest["refused"], latest["last_refusal"]) == (1, 2, "signature")
 
 
 Change = Callable[[bytes, dict[str, str]], tuple[bytes, Any]]

@@ -21,7 +21,7 @@ const REUSED = 'key-reused'; // the problem of a second import that began in ano
 /** Return whether a job is the import of the example. */
 export const isOfExample = job => Object.values(NAMES).includes(job.source);
 
-/** Return the offer of the example school, or the way to take it back, or an empty element where there is neither. */
+/** For callers who may import: return the offer of the example school, or the way to take it back, or an empty element where there is neither. */
 export function exampleSchool() {
   const place = h('div', { class: 'example-school' });
   const signal = viewSignal();
@@ -38,7 +38,7 @@ export function exampleSchool() {
 /** Return how it stands with the example: {state, name, job}, or null if there is nothing to offer or to take back. */
 async function standing() {
   const may = await json('GET', '/v1/insights/choices');
-  if (!may.imports || !SEES_ALL.has(may.sees)) return null;
+  if (!SEES_ALL.has(may.sees)) return null;
   const course = may.courses.find(each => each.id === EXAMPLE_COURSE);
   const hasOthers = may.courses.length + may.groups.length + may.terms.length > (course ? 1 : 0);
   if (!course && hasOthers) return null;
