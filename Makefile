@@ -172,6 +172,9 @@ bench-first-load: env-dev ## seconds of a first load by neo4j-admin database imp
 bench-insights: env-dev ## seconds of each question of insights, cold and warm, with eight readers and beside an import, on 100,000 records; BENCH_ARGS="--sizes 1000000"
 	@PYTHONPATH=.:tests $(RUN) python benchmarks/bench_insights.py $(BENCH_ARGS)
 
+bench-warehouse: env-dev ## a first sync of a warehouse of 1,000,000 made rows: pace of the last tenth, memory, and a night's sync; BENCH_ARGS="--rows 10000000"
+	@PYTHONPATH=.:tests $(RUN) python benchmarks/bench_warehouse.py $(BENCH_ARGS)
+
 bench-redis: env-dev test-servers ## what 30 days of 1,000 inline imports a day leave in Redis, against its maxmemory
 	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_redis.py $(BENCH_ARGS)
 

@@ -1,13 +1,16 @@
 """`edugraph warehouse sync`: tables in the Delta format that follow the graph, for cron or a CronJob."""
 
 import importlib
+import time
 from typing import Annotated
 
 import typer
 
-from edugraph_cli.display import INVALID, plain_errors, print_table, show_json, stop
+from edugraph_cli.display import INVALID, err, plain_errors, print_table, show_json, stop
 from edugraph_cli.options import Json
 from edugraph_client import Client
+
+PAUSE_SECONDS = 5.0
 
 app = typer.Typer(no_args_is_help=True, help="Tables for DuckDB, Spark and other programs.")
 
@@ -36,7 +39,8 @@ def sync_tables(
 ) -> None:
     """Write students, their records and names as Delta tables, or bring these tables up to date.
 
-    Only new records, and those of students who lost one, are read. Persons who were erased or restricted leave all
+    Only new records, and those of students who lost one, are read. A sync that was killed goes on when it is called
+    again. Persons who were erased or restricted leave all
     files. Texts are left out. One sync at a time may write a folder. The key needs the scopes read and personal.
     """
     if whole and without_persons:
@@ -53,8 +57,23 @@ def sync_tables(
         if without_persons:
             rows = write_cells(client, address)
         else:
-            rows = sync(client, address, whole=whole)
+            rows = sync(client, address, whole=whole, show=_Line())
     if as_json:
         show_json(dict(rows))
     else:
         print_table(address, rows)
+
+
+class _Line:
+    """Prints a line of progress, at most one in PAUSE_SECONDS and for the first time after them."""
+
+    def __init__(self) -> None:
+        self._shown = time.monotonic()
+
+    def __call__(self, read: int, students: int, rows: int) -> None:
+        now = time.monotonic()
+        if now - self._shown < PAUSE_SECONDS:
+            return
+        self._shown = now
+        line = f"{read:,} of {students:,} students read, {rows:,} rows"
+        err.print(line, markup=False, highlight=False, soft_wrap=True)

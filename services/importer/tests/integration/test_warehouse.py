@@ -53,7 +53,8 @@ class Insights:
 
     def warehouse_records(self, students: Sequence[str]) -> WarehouseRecords:
         self.asked.append(students)
-        return WarehouseRecords(tables=warehouse.records_of(self.graph, students))
+        first, tables = warehouse.records_of(self.graph, students)
+        return WarehouseRecords(students=tuple(first), tables=tables)
 
 
 @pytest.fixture
@@ -243,6 +244,22 @@ def test_a_sync_reads_only_new_records_and_students_who_lost_one(
     assert key_rows(tmp_path, "attempts", "record") == [("r1",), ("r3",), ("r4",), ("r5",)]
 
 
+def test_an_answer_has_the_first_students_up_to_a_number_of_records(
+    graph: Graph, insights: Insights, tmp_path: Path
+) -> None:
+    """Out: `_first_students`, or the comparison in it."""
+    values = [*(tried(f"a{n}", "a") for n in range(3)), tried("b1", "b"), tried("c1", "c")]
+    graph.write_batch(batch(records(*values), "job", 0))
+    with patch.object(warehouse, "RECORDS_AT_ONCE", 2):
+        assert insights.warehouse_records(["a", "b", "c"]).students == ("a",)
+        assert insights.warehouse_records(["b", "unknown", "c", "a"]).students == (
+            "b",
+            "unknown",
+            "c",
+        )
+        assert run(insights, tmp_path)["attempts"] == 5
+
+
 def test_a_transaction_that_ends_late_is_read_by_the_next_sync(
     room: Room, graph: Graph, insights: Insights, tmp_path: Path
 ) -> None:
@@ -264,6 +281,7 @@ def killed_after(commits: int) -> Iterator[None]:
     """Kill the process before the commit with this number, counted from 0."""
     left = iter(range(commits))
     put = Delta.put
+    add = Delta.add
     keep_number = Delta.keep_number
 
     def die() -> None:
@@ -276,11 +294,19 @@ def killed_after(commits: int) -> Iterator[None]:
             die()
         put(table, rows, gone)
 
+    def add_or_die(table: Delta, portions: Any) -> None:
+        die()
+        add(table, portions)
+
     def keep_or_die(table: Delta, number: int) -> None:
         die()
         keep_number(table, number)
 
-    with patch.object(Delta, "put", put_or_die), patch.object(Delta, "keep_number", keep_or_die):
+    with (
+        patch.object(Delta, "put", put_or_die),
+        patch.object(Delta, "add", add_or_die),
+        patch.object(Delta, "keep_number", keep_or_die),
+    ):
         yield
 
 

@@ -137,9 +137,10 @@ def warehouse_changes(
 ) -> StreamingResponse:
     """Return the tables of names, all students, and the records that were written lately, as lines of JSON.
 
-    The first line has `latest`, the moment of the last write in milliseconds. Each other line maps names of tables to
-    rows. The last line has the number of rows as `end`; an answer without it was cut off. Without `since` there are
-    no records: ask for those of each student. Restricted students and their records are left out, and all texts.
+    The first line has `latest`, the moment of the last write in milliseconds. With it as `since`, the next answer has
+    all records with the word `settled` or a later one. Each other line maps names of tables to rows. The last line
+    has the number of rows as `end`; an answer without it was cut off. Without `since` there are no records: ask for
+    those of each student. Restricted students and their records are left out, and all texts.
     """
     need_scopes(caller, "warehouse")
     insights.note_shown(caller, "warehouse", ("warehouse", ""), purpose)
@@ -164,9 +165,13 @@ def warehouse_records(
     insights: InsightsDep,
     purpose: Purpose = "",
 ) -> WarehouseRecords:
-    """Return the rows of these students in all tables of records. Restricted students are left out."""
+    """Return the rows of these students in all tables of records. Restricted students are left out.
+
+    If the records are too many for one answer, it has those of the first students: ask again for the others.
+    """
     insights.note_shown(caller, "warehouse", ("warehouse", ""), purpose)
-    return WarehouseRecords(tables=warehouse.records_of(insights.graph, asked.students))
+    students, tables = warehouse.records_of(insights.graph, asked.students)
+    return WarehouseRecords(students=tuple(students), tables=tables)
 
 
 async def asked_nodes(request: Request, caller: CallerDep) -> NamedNodes:

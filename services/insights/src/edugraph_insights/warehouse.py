@@ -19,6 +19,8 @@ Tables = dict[str, list[Row]]
 NODES_AT_ONCE = 1_000
 # Words of transactions that one page of new records has. A transaction of an import writes about 1,000 records.
 WORDS_AT_ONCE = 10
+# One answer has the students, from the first, whose records together are at most this many, and at least one student.
+RECORDS_AT_ONCE = 20_000
 # A transaction may end later than one with a later word. So words that are this much older than `since` are read
 # again. A transaction lasts at most a minute. The rest is for clocks that differ.
 LOOK_BACK = timedelta(minutes=10)
@@ -55,11 +57,13 @@ _SOURCES = (
 def changes(graph: Graph, since: int | None) -> Iterator[dict[str, Any]]:
     """Yield the tables of names, all students, and the records that were written since a moment.
 
-    The first value is `{"latest": moment}`, and the last one `{"end": number of rows}`. The others map the names of
-    tables to rows. All rows of a record are in one value. Moments are those of the last transaction that wrote
-    records, in milliseconds. Without `since` no records are read. Raises Retryable.
+    The first value is `{"latest": moment, "settled": word}`, and the last one `{"end": number of rows}`. The others
+    map the names of tables to rows. All rows of a record are in one value. Moments are those of the last transaction
+    that wrote records, in milliseconds. Records with `settled` or a later word are in the answer to `since=latest`.
+    Without `since` no records are read. Raises Retryable.
     """
-    yield {"latest": _latest(graph)}
+    latest = _latest(graph)
+    yield {"latest": latest, "settled": _first_word(latest)}
     rows = 0
     for tables in _all_tables(graph, since):
         rows += sum(len(each) for each in tables.values())
@@ -76,12 +80,30 @@ def _all_tables(graph: Graph, since: int | None) -> Iterator[Tables]:
             yield from _written_since(graph, source, _first_word(since))
 
 
-def records_of(graph: Graph, students: Sequence[str]) -> Tables:
-    """Return all rows of these students, without those of restricted students. Raises Retryable."""
+def records_of(graph: Graph, students: Sequence[str]) -> tuple[list[str], Tables]:
+    """Return the first of these students, and all their rows, without those of restricted students.
+
+    Their records are at most RECORDS_AT_ONCE, or those of one student. Raises Retryable.
+    """
+    first = _first_students(graph, students)
     found: Tables = {}
     for source in _SOURCES:
-        _add_rows(graph, found, source, "warehouse_of_students", students=list(students))
-    return found
+        _add_rows(graph, found, source, "warehouse_of_students", students=first)
+    return first, found
+
+
+def _first_students(graph: Graph, students: Sequence[str]) -> list[str]:
+    sizes: dict[str, int] = {}
+    for row in graph.scan(STATEMENTS["warehouse_sizes"], students=list(students)):
+        sizes[row["id"]] = row["records"]
+    first: list[str] = []
+    records = 0
+    for who in students:
+        records += sizes.get(who, 0)
+        if first and records > RECORDS_AT_ONCE:
+            break
+        first.append(who)
+    return first
 
 
 def _names(graph: Graph) -> Iterator[Tables]:

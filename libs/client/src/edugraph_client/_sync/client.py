@@ -476,7 +476,10 @@ class Client:
             yield answer.iter_lines()
 
     def warehouse_records(self, students: Sequence[str]) -> WarehouseRecords:
-        """Return the rows of at most 100 students in the tables of records of a warehouse."""
+        """Return the rows of at most 100 students in the tables of records of a warehouse.
+
+        `students` of the answer are the first of these, whose rows it has. Ask again for the others.
+        """
         return self._api.model(
             WarehouseRecords,
             "/v1/graph/warehouse",

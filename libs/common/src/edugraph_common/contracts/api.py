@@ -74,8 +74,12 @@ class WarehouseStudents(ContractModel):
 
 
 class WarehouseRecords(ContractModel):
-    """Rows of records. `tables` maps the names of tables to their rows, which have a value for each column."""
+    """Rows of records. `tables` maps the names of tables to their rows, which have a value for each column.
 
+    `students` are the first of those in the request, whose rows these are. The request may be made for the others.
+    """
+
+    students: tuple[str, ...] = ()
     tables: dict[str, list[dict[str, str | int | float | bool | list[str] | None]]]
 
 

@@ -9,6 +9,14 @@ MATCH (s:Student {id: id})-[:{types}]-(n:{label})
 MATCH (n:{label}) USING INDEX SEEK n:{label}(written) WHERE n.written IN $words
 MATCH (s:Student)-[:{types}]-(n)
 
+// name: warehouse_sizes
+// Returns the numbers of records of students. The database counts relationships of one type without reading them.
+UNWIND $students AS id
+MATCH (s:Student {id: id})
+RETURN id, COUNT { (s)-[:TRIED]->() } + COUNT { (s)-[:MADE]->() } + COUNT { (s)-[:SENT]->() } +
+  COUNT { (s)<-[:RECEIVED_BY]-() } + COUNT { (s)-[:HAS_RECORD]->() } + COUNT { (s)-[:ACTIVE_ON]->() } +
+  COUNT { (s)-[:HAS_MEMBERSHIP]->() } AS records
+
 // name: warehouse_last_word
 // Returns the word of the transaction that wrote records of this label last.
 MATCH (n:{label}) WHERE n.written IS NOT NULL
