@@ -169,8 +169,8 @@ bench-persons: env-dev test-servers ## seconds until a late list of 10,000 ids w
 bench-first-load: env-dev ## seconds of a first load by neo4j-admin database import, beside the importer's (BENCH_ARGS="--records 100000")
 	@PYTHONPATH=.:tests $(RUN) python benchmarks/bench_first_load.py $(BENCH_ARGS)
 
-bench-insights: env-dev ## seconds of each question of insights, cold and warm, with eight readers and beside an import, on 100,000 records; BENCH_ARGS="--sizes 1000000"
-	@PYTHONPATH=.:tests $(RUN) python benchmarks/bench_insights.py $(BENCH_ARGS)
+bench-insights: env-dev test-servers ## seconds of each question of insights with eight readers, of the first one, its memory, and an import beside it, on 100,000 records; BENCH_ARGS="--sizes 1000000"
+	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_insights.py $(BENCH_ARGS)
 
 bench-warehouse: env-dev ## a first sync of a warehouse of 1,000,000 made rows: pace of the last tenth, memory, and a night's sync; BENCH_ARGS="--rows 10000000"
 	@PYTHONPATH=.:tests $(RUN) python benchmarks/bench_warehouse.py $(BENCH_ARGS)
