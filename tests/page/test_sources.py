@@ -245,3 +245,15 @@ def test_who_may_not_list_jobs_sees_the_sources(visit_demo: Visitor) -> None:
     )
     shown = visit_demo.open("imports", lang="en")
     assert row(shown, "well")[2] == "5"
+
+
+def test_counts_without_the_imports_of_files_are_not_shown(visit_demo: Visitor) -> None:
+    """Out: the status in `latestJobs`."""
+    visit_demo.allowed = ("Failed to load resource",)
+    answered_by(visit_demo.page, [states()["well"][0]])
+    visit_demo.page.route(
+        "**/v1/jobs?limit=200", lambda route: route.fulfill(status=422, body="{}")
+    )
+    shown = visit_demo.open("imports", lang="en")
+    shown.wait_for_selector("[data-part=sources] .refusal")
+    assert shown.locator("[data-part=sources] table").count() == 0

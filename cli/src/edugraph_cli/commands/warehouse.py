@@ -40,8 +40,8 @@ def sync_tables(
     """Write students, their records and names as Delta tables, or bring these tables up to date.
 
     Only new records, and those of students who lost one, are read. A sync that was killed goes on when it is called
-    again. Persons who were erased or restricted leave all
-    files. Texts are left out. One sync at a time may write a folder. The key needs the scopes read and personal.
+    again. Persons who were erased or restricted leave all files. Texts are left out. One sync at a time may write a
+    folder. The key needs the scopes read and personal.
     """
     if whole and without_persons:
         stop("Tables without persons are always written whole: leave out --whole.", INVALID)

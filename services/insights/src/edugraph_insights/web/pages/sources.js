@@ -53,8 +53,14 @@ async function listed(again) {
 
 /** Return the latest import of a file by source. Who may not list jobs gets none. */
 async function latestJobs() {
-  const { jobs } = await json('GET', `/v1/jobs?limit=${MOST_JOBS}`).catch(() => ({ jobs: [] }));
   const latest = new Map();
+  let jobs;
+  try {
+    ({ jobs } = await json('GET', `/v1/jobs?limit=${MOST_JOBS}`));
+  } catch (problem) {
+    if (problem.status !== 403) throw problem;
+    return latest;
+  }
   for (const job of jobs) {
     const isOfFile = job.kind === 'import' && !LIVE_JOB.test(job.job_id);
     if (isOfFile && !latest.has(job.source_name)) latest.set(job.source_name, job);
