@@ -685,7 +685,7 @@ WITHOUT_RECORDS = {
     "students": {"Progress"},
     "student": {"Outcome"},  # a record itself
     "items": {"Right at first", "Question"},  # one link a row: its title, below which an answer names its students
-    "map": {"Confidence", "First attempts"},  # none: 0 attempts
+    "map": {"Stated confidence", "First attempts"},  # none: 0 attempts
     "records": {"Outcome"},
     "people": {"Students", "With a tie", "Pairs with a tie", "Both ways", "Ties", "Sent", "Received", "Share both ways", "Negative", "Texts with a mood"},
 }  # fmt: skip

@@ -55,7 +55,7 @@ export function heatMap(rows) {
     h('p', { class: 'note no-print' }, t('heat.keys')),
     (more > 0 || morePoints > 0) && h('p', { class: 'note' },
       more > 0 && shown !== 'all' && [h('a', { href: changed({ rows: 'all' }), 'data-keep-focus': 'all-students' }, plural('heat.all_students', Math.min(people.length, MOST_STUDENTS))), ' '],
-      more > 0 && shown === 'all' && [t('table.rest', { n: number(more) }), ' '],
+      more > 0 && shown === 'all' && [plural('table.rest', more), ' '],
       morePoints > 0 && h('a', { href: changed({ points: 'all' }), 'data-keep-focus': 'all-points' }, plural('heat.more_points', morePoints))),
   ];
 }

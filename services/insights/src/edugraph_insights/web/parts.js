@@ -151,7 +151,7 @@ export function table(caption, columns, rows, { sort, none = t('table.none'), hi
   const whole = h('div', { class: 'scrolls', tabindex: '0', role: 'region', 'aria-label': caption },
     h('table', { class: isCards && `cards-on-phone ${look}`.trim(), role: isCards && 'table' }, h('caption', {}, caption), h('thead', { role: isCards && 'rowgroup' }, h('tr', { role: isCards && 'row' }, heads)),
       h('tbody', { role: isCards && 'rowgroup' }, body, !body.length && !hidden && wide(none, 'none'), hidden > 0 && wide(t('table.hidden_rows', { n: hidden }), 'hidden'))));
-  return [whole, rest > 0 && h('p', { class: 'left-out' }, `${t('table.rest', { n: rest })} `, h('a', { href: changed({ rows: 'all' }) }, t('table.all')))];
+  return [whole, rest > 0 && h('p', { class: 'left-out' }, `${plural('table.rest', rest)} `, h('a', { href: changed({ rows: 'all' }) }, t('table.all')))];
 }
 
 /** Return the order of two values for a sort. */

@@ -6,7 +6,7 @@ import { mappingForm } from './mapping_form.js';
 import { asEnglish, h, refusal, table, value } from './parts.js';
 import { inReadersWords, learnRejects } from './rejects.js';
 import { changed } from './state.js';
-import { LANGUAGES, dayOf, number, share, t, told } from './words.js';
+import { LANGUAGES, dayOf, number, plural, share, t, told } from './words.js';
 
 const PART_BYTES = 8 * 1024 * 1024; // the most that a preview takes
 const CONTENT_TYPES = { ndjson: 'application/x-ndjson', csv: 'text/csv' };
@@ -167,7 +167,7 @@ function pointsOfItems(asked, settle, again) {
 function dryRun(seen, replace) {
   const apart = Object.values(seen.not_relevant).reduce((sum, n) => sum + n, 0);
   return h('div', { class: 'dry-run' },
-    h('p', {}, t(seen.complete ? 'imports.all_read' : 'imports.part_read', { n: number(seen.read) })),
+    h('p', {}, seen.complete ? plural('imports.all_read', seen.read) : plural('imports.part_read', seen.read)),
     counts({ valid: seen.valid, rejected: seen.rejected, not_relevant: apart }),
     Object.keys(seen.by_type).length > 0 && h('p', {}, Object.entries(seen.by_type).map(([type, n], place) => [place ? ' · ' : '', `${told('type', type)} `, value(n)])),
     seen.marks?.length > 0 && marks(seen.marks),

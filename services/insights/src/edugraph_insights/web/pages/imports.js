@@ -7,7 +7,7 @@ import { asEnglish, block, h, refusal, saveFile, table, value } from '../parts.j
 import { learnRejects } from '../rejects.js';
 import { changed, link, state } from '../state.js';
 import { counts, courseSentAs, mender, rejects, sentAs, uploader } from '../uploading.js';
-import { moment, number, price, t, told } from '../words.js';
+import { moment, number, plural, price, t, told } from '../words.js';
 import { EXAMPLE_COURSE, exampleSchool, isOfExample } from './example.js';
 import { sources } from './sources.js';
 
@@ -156,7 +156,7 @@ async function mend(id, section) {
   const raws = (await rejectsOf(id)).split('\n').filter(Boolean).map(line => JSON.parse(line).raw).filter(raw => raw !== null);
   section.querySelector('.upload')?.remove();
   const editor = mender(sentAs(id), raws.slice(0, MOST_MENDED));
-  if (raws.length > MOST_MENDED) editor.append(h('p', { class: 'left-out' }, t('table.rest', { n: raws.length - MOST_MENDED })));
+  if (raws.length > MOST_MENDED) editor.append(h('p', { class: 'left-out' }, plural('table.rest', raws.length - MOST_MENDED)));
   section.append(editor);
   editor.querySelector('h2').focus();
 }
@@ -170,7 +170,7 @@ async function jobs() {
     h('option', { value: '' }, t('imports.any')), STATES.map(each => h('option', { value: each, selected: each === now.only }, told('job', each))));
   return [
     h('p', { class: 'search no-print' }, h('label', {}, `${t('imports.only')} `, pick)),
-    table(t('imports.listed', { n: listed.jobs.length }), [
+    table(plural('imports.listed', listed.jobs.length), [
       { name: 'source', label: t('column.source'), text: true, cell: row => h('a', { href: changed({ job: row.job_id }), 'data-keep-focus': `job-${row.job_id}`, 'aria-current': row.job_id === now.job ? 'true' : null }, fileAndSource(row)) },
       { name: 'state', label: t('column.state'), text: true, cell: row => [told('job', row.state), row.waiting_for && [': ', waitsFor(row.waiting_for)]] },
       { name: 'created', label: t('column.at'), text: true, cell: row => moment(row.created) },

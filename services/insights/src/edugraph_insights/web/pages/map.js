@@ -5,7 +5,7 @@ import { network, withLayers } from '../networks.js';
 import { bar, block, colour, h, hiddenRows, how, recordsLink, searchInput, sureEnough, table, value, waiting } from '../parts.js';
 import { changed, link, state } from '../state.js';
 import { timeSlider } from '../times.js';
-import { number, share, t, told } from '../words.js';
+import { number, plural, share, t, told } from '../words.js';
 import { recordsList } from './records.js';
 import { addTrail, trailOf, trailSection } from './trail.js';
 
@@ -224,7 +224,7 @@ function quotesOf(rows, id) {
 
 function pointsTable(points, { all, neededFor, student, byMastery, hidden }) {
   const listed = ids => ids.map(id => all.get(id).name).join(t('list.comma'));
-  return table(t('map.caption', { n: points.length }), [
+  return table(plural('map.caption', points.length), [
     { name: 'name', label: t('column.point'), text: true, key: point => point.name, cell: point => h('a', { href: changed({ point: point.id }), 'data-keep-focus': `point-${point.id}` }, point.name) },
     { name: 'wrong', label: t('column.wrong'), key: point => point.wrong, cell: point => bar(point.wrong, recordsLink(point.row?.evidence), point.name, point.row?.noise) },
     ...(byMastery ? [{ name: 'mastery', label: t('column.mastery'), key: point => point.mastery, cell: masteryOf }] : []),

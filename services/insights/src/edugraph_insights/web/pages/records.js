@@ -3,7 +3,7 @@
 import { ask } from '../api.js';
 import { block, h, how, table, value } from '../parts.js';
 import { changed, link, state } from '../state.js';
-import { knownShare, moment, recordName, share, t, told } from '../words.js';
+import { knownShare, moment, plural, recordName, share, t, told } from '../words.js';
 
 const KINDS = ['answers', 'messages', 'posts', 'progress', 'texts']; // attempts and mistakes, unless another is asked for
 const STEP = 200; // what the API gives without a limit
@@ -60,5 +60,5 @@ export function recordsTable(rows, kind = KINDS[0], { ofOne = false } = {}) {
     progress: [at, person('student'), { name: 'progress', label: t('column.progress'), cell: row => value(row.progress, knownShare(row.progress === null ? null : row.progress / 100)) }],
     texts: [at, { name: 'question', label: t('records.title_of_text'), text: true, cell: row => row.question ?? recordName(row.record) }],
   };
-  return table(t('records.caption', { n: rows.length }), columns[kind] ?? columns.answers, rows);
+  return table(plural('records.caption', rows.length), columns[kind] ?? columns.answers, rows);
 }

@@ -78,7 +78,7 @@ function persons(rows, { help, attention, questions, first }) {
   return [
     h('div', { class: 'choices no-print', role: 'group', 'aria-label': t('students.order') }, Object.entries(orders).map(([name, label]) => choice('sort', name, wanted, label))),
     rows.length > 0 ? groups : h('p', { class: 'none' }, t('table.none')),
-    more > 0 && h('p', { class: 'note' }, t('table.rest', { n: number(more) }), ' ', h('a', { href: changed({ rows: 'all' }), 'data-keep-focus': 'all-students' }, t('table.all'))),
+    more > 0 && h('p', { class: 'note' }, plural('table.rest', more), ' ', h('a', { href: changed({ rows: 'all' }), 'data-keep-focus': 'all-students' }, t('table.all'))),
     chosen.bar,
   ];
 }
