@@ -8,6 +8,18 @@ env-page: env-dev
 page-test: env-page ## the page in Debian's chromium on the example school: numbers, filters, keyboard, both languages, axe, imports and the tutorial on the demo (three minutes)
 	@EDUGRAPH_PAGE_TESTS=1 $(RUN) pytest $(SHARED_OUT) $(SLOWEST) tests/page $(PYTEST_ARGS)
 
+# TypeScript and ESLint with their packages. The page itself needs neither.
+PAGE_CHECKS := $(RUN_DIR)/page-checks
+env-page-check:
+	@$(if $(shell command -v npm),,python3 -c 'from dev.debian.packages import apt_install; apt_install("nodejs", "npm")')
+	@mkdir -p $(PAGE_CHECKS)
+	@cp services/insights/page-checks/package.json services/insights/page-checks/package-lock.json $(PAGE_CHECKS)
+	@npm ci --silent --no-audit --no-fund --prefix $(PAGE_CHECKS)
+
+page-check: env-page-check ## names that are not there, wrong types and unused parts in the modules of the page
+	@$(PAGE_CHECKS)/node_modules/.bin/tsc --project services/insights/page-checks
+	@$(PAGE_CHECKS)/node_modules/.bin/eslint --max-warnings 0 --config services/insights/page-checks/eslint.config.js services/insights/src/edugraph_insights/web
+
 screenshots: env-page ## write docs/images/*.png, the pictures of the page in README, docs and tutorial
 	@PYTHONPATH=.:tests $(RUN) python tests/page/screenshots.py
 
@@ -17,4 +29,4 @@ bench-page: env-page test-servers ## how soon each page shows its picture, and a
 example-school: env-dev ## write the example school that the page imports into an empty installation, from examples/
 	@$(RUN) python scripts/example_school.py
 
-.PHONY: example-school env-page page-test screenshots bench-page
+.PHONY: example-school env-page env-page-check page-check page-test screenshots bench-page

@@ -122,6 +122,14 @@ def test_every_sentence_is_used_and_every_used_one_is_there() -> None:
     assert {key for key in there - used - either if not key.startswith(tuple(begun))} == set()
 
 
+def test_the_types_of_every_module_are_checked() -> None:
+    """`make page-check` reads the types of those modules alone that begin with this comment."""
+    modules = [path for path in OWN if path.suffix == ".js"]
+    assert modules
+    for path in modules:
+        assert path.read_text("utf-8").startswith("// @ts-check\n"), path.name
+
+
 def test_no_file_of_the_page_names_another_server() -> None:
     for path in OWN:
         addresses = set(re.findall(r"(?:https?:)?//[\w.-]+\.\w+", path.read_text("utf-8")))

@@ -1,3 +1,4 @@
+// @ts-check
 // What a teacher does about a student: spoken with, a note, not before a day. Those who lead the student see it, and nobody else.
 
 import { askIn, write } from './api.js';

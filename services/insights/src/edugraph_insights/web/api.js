@@ -1,3 +1,4 @@
+// @ts-check
 // The one module that asks the two doors. A person who signed in has a session, whose cookie no script can read; the key
 // of an installation that has no sign-in is kept for this tab only.
 
@@ -24,7 +25,10 @@ addEventListener('hashchange', () => { view += 1; });
 export class Problem extends Error {
   constructor(status, type, detail, retryAfter = 0) {
     super(detail);
-    Object.assign(this, { status, type, detail, retryAfter });
+    this.status = status;
+    this.type = type;
+    this.detail = detail;
+    this.retryAfter = retryAfter;
   }
 }
 

@@ -1,3 +1,4 @@
+// @ts-check
 // Pictures of numbers in time, by uPlot. A table beside each says the same.
 
 import uPlot from './vendor/uplot/uPlot.esm.js';
@@ -20,7 +21,8 @@ export function chart(label, make) {
     place.replaceChildren();
     const axis = { stroke: colour('text'), grid: { stroke: colour('line'), width: 1 }, ticks: { stroke: colour('line'), width: 1 } };
     const { options, data } = make(axis, uPlot);
-    drawn = new uPlot({ width: Math.max(NARROWEST, place.clientWidth), legend: { show: false }, cursor: { show: false }, ...options }, data, place);
+    const Picture = /** @type {any} */ (uPlot); // it has no types
+    drawn = new Picture({ width: Math.max(NARROWEST, place.clientWidth), legend: { show: false }, cursor: { show: false }, ...options }, data, place);
   };
   const observer = new ResizeObserver(paint);
   observer.observe(place);

@@ -1,3 +1,4 @@
+// @ts-check
 // A table as it is shown, with its search and its order, as a file for spreadsheets.
 
 import { h, saveCsv } from './parts.js';

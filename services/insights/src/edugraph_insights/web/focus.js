@@ -1,9 +1,10 @@
+// @ts-check
 // Where somebody who uses the keyboard is, while a part of the page is replaced: with it their place would be lost, and
 // they would begin at the top again. A control that comes anew has the same name in `data-keep-focus`.
 
 /** Note which control of a part of the page has the focus, and where its caret is; null if none of it has. */
 export function focusIn(place) {
-  const element = document.activeElement;
+  const element = /** @type {HTMLInputElement | null} */ (document.activeElement);
   if (!element || !place.contains(element)) return null;
   const caret = element.matches('textarea, input[type=search], input:not([type])') ? [element.selectionStart, element.selectionEnd] : null;
   return { name: element.dataset.keepFocus, caret };
@@ -16,10 +17,11 @@ export function focusIn(place) {
 export function giveBack(noted, otherwise = null) {
   const isLost = !document.activeElement || document.activeElement === document.body;
   if (!noted || !isLost) return true;
-  const control = noted.name && document.querySelector(`[data-keep-focus="${CSS.escape(noted.name)}"]`);
+  const named = noted.name && document.querySelector(`[data-keep-focus="${CSS.escape(noted.name)}"]`);
+  const control = /** @type {HTMLInputElement | null} */ (named);
   if (control && !control.disabled) {
     control.focus({ preventScroll: true });
-    if (noted.caret) control.setSelectionRange(...noted.caret);
+    if (noted.caret) control.setSelectionRange(noted.caret[0], noted.caret[1]);
     return true;
   }
   if (otherwise) {

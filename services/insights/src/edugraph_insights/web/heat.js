@@ -1,3 +1,4 @@
+// @ts-check
 // The table of students and points: who got what right, as tiles. One tab stop leads into it, and arrows lead on.
 
 import { h, recordsLink } from './parts.js';

@@ -1,3 +1,4 @@
+// @ts-check
 // How long a view lasts. A view holds more than its elements: listeners of the document, observers, pictures. Each of
 // these ends with the view, or else the elements of all earlier views would stay in memory. A block that asks again
 // replaces its own pictures while the view goes on, so each picture has an end of its own.

@@ -1,3 +1,4 @@
+// @ts-check
 // Parts of the page that are loaded when they are needed, and not with the first page.
 
 import { Problem, inTime } from './api.js';

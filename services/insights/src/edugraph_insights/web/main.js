@@ -1,3 +1,4 @@
+// @ts-check
 // The frame of the page: who asks, about what, and which page is shown.
 
 import { ask, forget, hasKey, keep, renewSession, whoIsIn } from './api.js';
@@ -94,7 +95,8 @@ async function showPage(mine) {
   frame(known);
   beginView();
   // Drawn again, a page keeps its height until its answers are there: who reads far below stays there.
-  if (main.querySelector('.page')?.dataset.page === known) main.style.minHeight = `${main.offsetHeight}px`;
+  const former = /** @type {HTMLElement | null} */ (main.querySelector('.page'));
+  if (former?.dataset.page === known) main.style.minHeight = `${main.offsetHeight}px`;
   const content = h('div', { class: 'page', 'data-page': known });
   main.replaceChildren(content);
   giveBack(before); // what is in the head is there again, and waits for no answer
@@ -272,8 +274,12 @@ document.addEventListener('imported', async () => { // there may be a new course
 });
 addEventListener('beforeprint', () => dress({ onPaper: true }));
 addEventListener('afterprint', () => dress());
-addEventListener('beforeprint', () => document.querySelectorAll('main details:not([open])').forEach(each => {
-  each.open = true;
-  addEventListener('afterprint', () => { each.open = false; }, { once: true });
-}));
+addEventListener('beforeprint', () => {
+  /** @type {NodeListOf<HTMLDetailsElement>} */
+  const folded = document.querySelectorAll('main details:not([open])');
+  for (const each of folded) {
+    each.open = true;
+    addEventListener('afterprint', () => { each.open = false; }, { once: true });
+  }
+});
 show();

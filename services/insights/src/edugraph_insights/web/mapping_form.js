@@ -1,3 +1,4 @@
+// @ts-check
 // The mapping of a table as a form: what no column says, and which field each column gives.
 
 import { h } from './parts.js';

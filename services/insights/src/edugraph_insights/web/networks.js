@@ -1,3 +1,4 @@
+// @ts-check
 // Pictures of nodes and lines, by Cytoscape, which is loaded where a picture is drawn and not before.
 
 import { signalOf } from './lifetime.js';

@@ -1,3 +1,4 @@
+// @ts-check
 // What all pages are made of. Everything is made as elements and text: nothing that a record says is read as HTML.
 
 import { askIn, goOn, isPassing } from './api.js';
@@ -124,8 +125,12 @@ export function saveFile(name, text, type) {
  * What is `prose` has room for words on a small screen. The first column heads its row. Of a long table only the first rows are
  * there, and how many are not. On a phone, each row of a table that cannot be sorted is a card. `below` gives what stands
  * under a row, over the whole width, or null.
+ * @param {any} caption
+ * @param {any[]} columns
+ * @param {any[]} rows
+ * @param {{sort?: string, none?: any, hidden?: number, most?: number, look?: string, below?: (row: any) => any}} [options]
  */
-export function table(caption, columns, rows, { sort, none = t('table.none'), hidden = 0, most = MOST_ROWS, look = '', below = () => null } = {}) {
+export function table(caption, columns, rows, { sort, none = t('table.none'), hidden = 0, most = MOST_ROWS, look = '', below = _row => null } = {}) {
   const wanted = sort === undefined ? '' : state().sort ?? sort;
   const [by, down] = [wanted.replace(/^-/, ''), wanted.startsWith('-')];
   const column = columns.find(each => each.name === by && each.key);
@@ -157,7 +162,7 @@ export function table(caption, columns, rows, { sort, none = t('table.none'), hi
 /** Return the order of two values for a sort. */
 export function compare(a, b, down) {
   const [noA, noB] = [a === null || a === undefined, b === null || b === undefined];
-  if (noA || noB) return noA - noB; // what has no value stands last, whichever way
+  if (noA || noB) return Number(noA) - Number(noB); // what has no value stands last, whichever way
   const order = typeof a === 'string' ? sorter().compare(a, b) : a - b;
   return down ? -order : order;
 }

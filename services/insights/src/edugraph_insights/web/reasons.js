@@ -1,3 +1,4 @@
+// @ts-check
 // Why a student needs help, in full sentences.
 
 import { h, sureEnough } from './parts.js';

@@ -1,3 +1,4 @@
+// @ts-check
 // Why a record was set aside, in the language of the reader. The API says it in English; words/rejects.json has the Chinese
 // sentence of each, and a test meets every sentence that the readers of files can say.
 

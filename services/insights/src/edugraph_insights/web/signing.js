@@ -1,3 +1,4 @@
+// @ts-check
 // Signing in and out: what stands before the pages where somebody is not known, and who has signed in.
 
 import { forget, hasKey, keep, write } from './api.js';

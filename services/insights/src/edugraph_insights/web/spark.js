@@ -1,3 +1,4 @@
+// @ts-check
 // A small line of shares in time. The text and the table beside it say the same.
 
 const NAMESPACE = 'http://www.w3.org/2000/svg';

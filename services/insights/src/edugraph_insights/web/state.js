@@ -1,3 +1,4 @@
+// @ts-check
 // What is shown stands in the address after the `#`, so that a link reproduces the view. A browser never sends that
 // part, so ids of students do not reach the log of a proxy that serves the page.
 

@@ -1,3 +1,4 @@
+// @ts-check
 // What the page keeps in the browser. In a frame of another site some browsers deny it; then it is kept until the page is left.
 
 /** A Storage of this page alone. */
@@ -17,7 +18,11 @@ class Memory {
   }
 }
 
-/** Return the storage of the browser with this name, or one of this page alone where the browser denies it. */
+/**
+ * Return the storage of the browser with this name, or one of this page alone where the browser denies it.
+ * @param {'localStorage' | 'sessionStorage'} name
+ * @returns {Storage | Memory}
+ */
 function storage(name) {
   try {
     return window[name] ?? new Memory();

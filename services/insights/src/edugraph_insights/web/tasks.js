@@ -1,3 +1,4 @@
+// @ts-check
 // Tasks of the gateway: what was sent is done some moments later, and this waits for it.
 
 import { Problem, isPassing, json } from './api.js';

@@ -1,3 +1,4 @@
+// @ts-check
 // In which time is asked about: in a term, on some days of it, or both. Days are those of the school's time zone.
 
 import { h } from './parts.js';

@@ -1,3 +1,4 @@
+// @ts-check
 // A file on its way in: what it is, how a table is mapped, what would become of its rows, and the start of the import.
 
 import { write } from './api.js';
@@ -72,7 +73,7 @@ async function look(inside, { file, courses = [], mapping = null, points = null,
   const noted = focusIn(inside);
   inside.replaceChildren(h('p', { class: 'waits' }, t('imports.looking', { name: file.name })));
   const whole = file.size <= PART_BYTES;
-  const query = new URLSearchParams({ name: file.name.slice(-200), whole });
+  const query = new URLSearchParams({ name: file.name.slice(-200), whole: String(whole) });
   const headers = { 'Content-Type': 'application/octet-stream' };
   if (mapping !== null) headers['Edugraph-Mapping'] = base64(mapping);
   if (points !== null) headers['Edugraph-Mapping-Points'] = base64(JSON.stringify(points));

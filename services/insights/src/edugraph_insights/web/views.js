@@ -1,3 +1,4 @@
+// @ts-check
 // The views that somebody saved: under what names, opened by a link, renamed, deleted, and the present one saved.
 
 import { json, write } from './api.js';

@@ -1,3 +1,4 @@
+// @ts-check
 // What the page says, in the language of the reader: words/LANGUAGE.json has every sentence, and nothing else has any.
 
 import { json } from './api.js';
@@ -72,6 +73,7 @@ export function price(value) {
 }
 
 export function share(value) {
+  /** @type {Intl.NumberFormatOptions} */
   const style = { style: 'percent', maximumFractionDigits: 0 };
   return value === null || value === undefined ? nothing : new Intl.NumberFormat(locale(), style).format(value);
 }
@@ -111,6 +113,7 @@ export function dayInWords(value) {
 }
 
 export function moment(value) {
+  /** @type {Intl.DateTimeFormatOptions} */
   const style = { dateStyle: 'medium', timeStyle: 'short', timeZone: schoolZone };
   return value ? new Intl.DateTimeFormat(locale(), style).format(new Date(value)) : nothing;
 }

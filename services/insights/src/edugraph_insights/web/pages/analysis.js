@@ -1,3 +1,4 @@
+// @ts-check
 // Where do mistakes come from? Which ones come back, which travel to the next course, and what the course never teaches.
 
 import { ask } from '../api.js';

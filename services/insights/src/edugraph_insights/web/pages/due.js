@@ -1,3 +1,4 @@
+// @ts-check
 // What is due for repetition? One sentence, and who should repeat which point. Each name opens the tries that it counts.
 
 import { ask } from '../api.js';

@@ -1,3 +1,4 @@
+// @ts-check
 // The example school: one made-up course, offered to whoever begins with an empty installation, and taken back by one click.
 
 import { bodyOf, call, json, write } from '../api.js';

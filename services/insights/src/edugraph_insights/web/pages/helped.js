@@ -1,3 +1,4 @@
+// @ts-check
 // Did it help to speak with students? Those with a contact beside comparable students, before it and afterwards.
 
 import { ask } from '../api.js';

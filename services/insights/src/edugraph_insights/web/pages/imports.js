@@ -1,3 +1,4 @@
+// @ts-check
 // What came in, and what became of it: a new import, one job as it goes on, the sources, and the list of all jobs.
 
 import { bodyOf, call, json, untilSilence, write } from '../api.js';
@@ -163,7 +164,7 @@ async function mend(id, section) {
 
 async function jobs() {
   const now = state();
-  const query = new URLSearchParams({ limit: PAGE_ROWS, ...(now.cursor ? { cursor: now.cursor } : {}), ...(now.only ? { state: now.only } : {}) });
+  const query = new URLSearchParams({ limit: String(PAGE_ROWS), ...(now.cursor ? { cursor: now.cursor } : {}), ...(now.only ? { state: now.only } : {}) });
   const listed = await json('GET', `/v1/jobs?${query}`);
   const next = new URLSearchParams((listed.links.next ?? '').split('?')[1]).get('cursor');
   const pick = h('select', { name: 'only', 'data-keep-focus': 'only', onchange: () => { location.hash = changed({ only: pick.value, cursor: '' }); } },

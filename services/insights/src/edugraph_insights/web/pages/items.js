@@ -1,3 +1,4 @@
+// @ts-check
 // Which questions are hard, and what was answered? The items of a course, and below a chosen one its answers.
 
 import { ask, goOn } from '../api.js';

@@ -1,3 +1,4 @@
+// @ts-check
 // Which points does this course have, what needs what, and where is the class weak? Prerequisites stand to the left.
 
 import { ask } from '../api.js';

@@ -1,3 +1,4 @@
+// @ts-check
 // Which mood is in the texts, week by week and topic by topic? An analyser read it, so each figure says of how many texts it is.
 
 import { ask } from '../api.js';
@@ -49,7 +50,7 @@ function drawing(weeks) {
   return [line, h('p', { class: 'ends note' }, h('span', {}, dayInWords(first.week)), h('span', {}, dayInWords(last.week)))];
 }
 
-function columnsOf(name, heading, behind = () => null) {
+function columnsOf(name, heading, behind = _row => null) {
   return [
     { name, label: t(`moods_column.${name}`), text: true, cell: heading },
     { name: 'negative', label: t('moods_column.negative'), cell: row => bar(row.negative, null, null, row.noise) },

@@ -1,3 +1,4 @@
+// @ts-check
 // How does this course stand? For who answers for it, and for an analyst.
 
 import { ask } from '../api.js';

@@ -1,3 +1,4 @@
+// @ts-check
 // Who works with whom, who has no tie in this data, whose mistakes nobody has answered, and which mood is in the texts?
 
 import { ask } from '../api.js';

@@ -1,3 +1,4 @@
+// @ts-check
 // One point: who got it wrong, with which idea and in which words, whom to take together, and what comes first.
 
 import { ask } from '../api.js';

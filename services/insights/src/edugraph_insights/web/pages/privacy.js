@@ -1,10 +1,11 @@
+// @ts-check
 // Data protection: one person's copy, restriction and erasure; who is restricted, the audit log, and where data is kept.
 // Opening the page reads nobody: a list of persons and the entries of the log are asked for by a button, since each look is noted.
 
 import { Problem, call, json, write } from '../api.js';
 import { asEnglish, block, folded, h, refusal, saveFile, table, value } from '../parts.js';
 import { done } from '../tasks.js';
-import { language, moment, number, plural, recordName, t, told } from '../words.js';
+import { language, moment, plural, recordName, t, told } from '../words.js';
 
 const ENTRIES = 50; // of the audit log at a time
 
@@ -242,7 +243,7 @@ async function auditLog(scopes) {
   let before = null;
   const page = async () => {
     const who = of.value.trim();
-    const query = new URLSearchParams({ limit: ENTRIES, ...(before ? { before } : {}), ...(who ? { of: `student:${who}` } : {}) });
+    const query = new URLSearchParams({ limit: String(ENTRIES), ...(before ? { before } : {}), ...(who ? { of: `student:${who}` } : {}) });
     const entries = list((await json('GET', `/v1/audit?${query}`)).entries);
     before = entries.length === ENTRIES ? entries.at(-1).number : null;
     return [auditTable(entries), before && h('p', { class: 'no-print' }, asked(t('privacy.older'), place, page))];

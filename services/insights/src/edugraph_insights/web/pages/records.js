@@ -1,3 +1,4 @@
+// @ts-check
 // The records behind a number.
 
 import { ask } from '../api.js';

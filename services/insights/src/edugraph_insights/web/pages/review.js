@@ -1,3 +1,4 @@
+// @ts-check
 // Is what was read right, and which points are the same? One thing after another, judged by keyboard in seconds. A
 // verdict goes to the gateway, and is shown at once; where it could not be taken, or could not be written later, the page
 // says so and it is open again.
@@ -76,7 +77,13 @@ function filters(shown, of) {
 /** The list of what is to be reviewed, and the one finding that is looked at. */
 class Desk {
   constructor(answers, rows, choices, mayReview) {
-    Object.assign(this, { answers, rows, choices, mayReview, problem: null, correcting: false, typed: '' });
+    this.answers = answers;
+    this.rows = rows;
+    this.choices = choices;
+    this.mayReview = mayReview;
+    this.problem = null;
+    this.correcting = false;
+    this.typed = '';
     this.place = Math.max(0, rows.findIndex(row => row.key === state().at));
     this.progress = h('p', { class: 'progress', 'aria-live': 'polite' });
     this.list = h('ol', { class: 'queue', 'aria-label': t('review.list') });

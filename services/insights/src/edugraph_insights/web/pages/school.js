@@ -1,3 +1,4 @@
+// @ts-check
 // How do the courses of the school stand, term by term? For a head of school, and for an analyst, who sees cells.
 
 import { ask } from '../api.js';
@@ -36,8 +37,9 @@ function courseTerms(courses, questions) {
   const byName = [...courses].sort((a, b) => sorter().compare(a.name, b.name));
   let running = 0;
   const seen = new IntersectionObserver(entries => {
-    const isWanted = entry => entry.isIntersecting && !isAsked(entry.target.dataset.row);
-    const wanted = entries.filter(isWanted).map(entry => entry.target.dataset.row);
+    const courseOf = entry => /** @type {HTMLElement} */ (entry.target).dataset.row;
+    const isWanted = entry => entry.isIntersecting && !isAsked(courseOf(entry));
+    const wanted = entries.filter(isWanted).map(courseOf);
     if (wanted.length) askAbout(wanted);
   });
   signal.addEventListener('abort', () => seen.disconnect(), { once: true });

@@ -1,3 +1,4 @@
+// @ts-check
 // Where data comes from: each source with what came last, and what to do where it is silent or its requests are refused.
 // It shows counts and reasons, and neither records nor the keys and secrets of senders.
 

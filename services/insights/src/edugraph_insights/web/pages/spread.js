@@ -1,3 +1,4 @@
+// @ts-check
 // How is the class spread over a point? Four bands by the share right, with the names and the tries behind each.
 
 import { ask } from '../api.js';

@@ -1,3 +1,4 @@
+// @ts-check
 // One student on one page: what is seen at each point, what comes next, and the records of it in time.
 
 import { actionForm, actionList, doneAbout, lastContact, mayAct } from '../acting.js';

@@ -1,3 +1,4 @@
+// @ts-check
 // Whom should I look at first? Every student of the course or group: who needs help and why, as a list of persons or
 // as a table of all figures.
 

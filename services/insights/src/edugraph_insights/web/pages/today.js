@@ -1,3 +1,4 @@
+// @ts-check
 // What is to be done today? A teacher's first page: at most three actions, the class at a glance, and what is missing.
 
 import { actionForm, mayAct } from '../acting.js';

@@ -1,3 +1,4 @@
+// @ts-check
 // From a point of the map back to the earlier gap: which point that it needs is the weakest, and what lies between.
 
 import { ask } from '../api.js';

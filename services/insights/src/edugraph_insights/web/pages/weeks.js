@@ -1,6 +1,7 @@
+// @ts-check
 // The weeks of a course as a table. It stands apart from the overview, so that a page with the table loads no charts.
 
-import { bar, h, hiddenRows, recordsLink, table, value } from '../parts.js';
+import { bar, h, hiddenRows, table, value } from '../parts.js';
 import { link } from '../state.js';
 import { weekOf } from '../times.js';
 import { dayInWords, number, t } from '../words.js';
