@@ -64,6 +64,24 @@ def test_an_import_that_ends_leaves_the_focus_where_it_is(visit_demo: Visitor, n
     assert shown.evaluate(NAME) == name
 
 
+def test_an_import_that_ends_while_a_page_is_on_its_way_does_not_stop_it(
+    visit_demo: Visitor,
+) -> None:
+    """Out: let the event `imported` in main.js set `choices` to null until the new ones have come."""
+    shown = visit_demo.open("imports", lang="en")
+    held: dict[str, Route] = {}
+    shown.route("**/pages/overview.js", lambda route: held.update(module=route))
+    shown.get_by_role("link", name="Overview", exact=True).click()
+    shown.wait_for_function("() => !document.querySelector('main[data-ready]')")
+    shown.route("**/v1/insights/choices", lambda route: held.update(choices=route))
+    with shown.expect_request("**/v1/insights/choices"):
+        shown.evaluate("document.dispatchEvent(new Event('imported'))")
+    held["module"].continue_()
+    shown.locator("[data-page=overview] [data-question=weak-points] table").wait_for()
+    held["choices"].continue_()
+    visit_demo.ready()
+
+
 def test_a_job_that_goes_on_keeps_the_focus_and_at_its_end_leads_to_it(visit_demo: Visitor) -> None:
     """Out: in `oneJob`, `keepingFocus`, or its heading; let `act` disable its button."""
     visit = visit_demo

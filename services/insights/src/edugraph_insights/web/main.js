@@ -39,6 +39,7 @@ const THEMES = ['auto', 'light', 'dark'];
 const WITHOUT_WORDS = 'EduGraph cannot be shown now. Load this page again. 现在无法显示 EduGraph，请重新加载此页面。';
 const [head, main, status] = ['head', 'main', 'status'].map(id => document.getElementById(id));
 let choices = null; // what the caller may ask about, and which questions
+let areChoicesOld = false; // something was imported since they were asked for
 let session = null; // who has signed in
 let arrived = false; // whether a page was shown before: only then the focus has to be led to the new one
 let shown = 0; // which showing is the latest: an answer to an older one is thrown away
@@ -69,7 +70,12 @@ async function showPage(mine) {
     await speak(lang);
     session = await whoIsIn();
     if (goneBack(session)) return;
-    if (!isUnknown(session)) choices ??= await asked();
+    if (!isUnknown(session) && (choices === null || areChoicesOld)) {
+      const found = await asked();
+      if (mine !== shown) return;
+      choices = found;
+      areChoicesOld = false;
+    }
   } catch (problem) {
     if (mine === shown) askWho(problem);
     return;
@@ -264,9 +270,13 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => dres
 addEventListener('hashchange', show);
 document.addEventListener('imported', async () => { // there may be a new course to choose
   forget();
-  choices = null;
-  choices = await asked().catch(() => null); // asked again, and its problem told, by the next page
-  if (!choices || state().page !== 'imports') return;
+  // A page that is being drawn goes on with the choices of before: they must not be missing in between.
+  areChoicesOld = true;
+  const found = await asked().catch(() => null); // asked again, and its problem told, by the next page
+  if (!found || choices === null) return; // nobody is signed in any more
+  choices = found;
+  areChoicesOld = false;
+  if (state().page !== 'imports') return;
   keepingFocus(head, () => { // and not the rest of the head, where somebody may be typing
     head.querySelector('nav').replaceWith(pageLinks('imports'));
     head.querySelector('form.filters')?.replaceWith(filters(state()));
