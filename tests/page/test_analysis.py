@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from page.readable import WIDTHS, check_width, serious
 from page.test_pages import CHINESE, COURSE, LANGUAGES, close, with_key
-from page.test_students import serious
-from page.test_today import HOSTILE, WIDTHS, answer_with
+from page.test_today import HOSTILE, answer_with
 from page.visitor import Visitor
 from playwright.sync_api import Page
 
@@ -125,7 +125,7 @@ def test_many_points_can_be_read_at_each_size(visit: Visitor, view: str, languag
     for width in WIDTHS:
         visit.page.set_viewport_size({"width": width, "height": 844})
         shown = visit.open("analysis", course=COURSE, lang=language, view=view)
-        assert shown.evaluate("document.documentElement.scrollWidth") <= width
+        check_width(shown)
         assert shown.locator("main tbody tr[data-row]").count() == 300
         assert not shown.query_selector("main img")
     for theme in ("light", "dark"):

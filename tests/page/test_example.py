@@ -8,17 +8,16 @@ from typing import Any
 import httpx
 import pytest
 import waiting
-from axe_playwright_python.sync_playwright import Axe
+from page.readable import check_sizes
 from page.test_imports import ended, numbers, tab_to
 from page.visitor import Visitor
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Route, expect
 
 from edugraph_insights.page import WEB
 
 pytestmark = pytest.mark.embedded
 
 LANGUAGES = ("en", "zh")
-WIDTHS = (390, 820, 1440)
 TITLES = {"en": "Example: Algebra Foundations", "zh": "示例：初二数学"}
 OFFER = "[data-example=offered] button"
 TAKE_BACK = "[data-example=here] button"
@@ -41,18 +40,6 @@ def counts_of_graph(visit: Visitor) -> dict[str, int]:
     return found
 
 
-def look_at(page: Page) -> None:
-    """No finding of axe, and no page that is wider than the screen."""
-    for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 900})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        for theme in ("light", "dark"):
-            page.emulate_media(color_scheme=theme)
-            found = Axe().run(page).response["violations"]
-            bad = [each for each in found if each["impact"] in {"serious", "critical"}]
-            assert [(each["id"], [node["target"] for node in each["nodes"]]) for each in bad] == []
-
-
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_it_is_imported_by_one_key_and_taken_back_by_another(
     visit_empty: Visitor, language: str
@@ -61,7 +48,7 @@ def test_it_is_imported_by_one_key_and_taken_back_by_another(
     visit = visit_empty
     shown = visit.open("today", lang=language)
     before = len(examples(visit))
-    look_at(shown)
+    check_sizes(shown)
     tab_to(shown, OFFER)
     shown.keyboard.press("Enter")
     ended(shown, "succeeded")
@@ -69,7 +56,7 @@ def test_it_is_imported_by_one_key_and_taken_back_by_another(
     assert numbers(shown, ".job")["written"] == str(len(given))
     assert numbers(shown, ".job")["rejected"] == "0"
     assert len(examples(visit)) == before + 1
-    look_at(shown)
+    check_sizes(shown)
     # The course is an example by its title, and the page leads there.
     tab_to(shown, ".to-course")
     shown.keyboard.press("Enter")
@@ -83,7 +70,7 @@ def test_it_is_imported_by_one_key_and_taken_back_by_another(
 
     shown = visit.open("imports", lang=language)
     assert shown.locator(OFFER).count() == 0
-    look_at(shown)
+    check_sizes(shown)
     tab_to(shown, TAKE_BACK)
     shown.keyboard.press("Enter")
     expect(shown.locator(OFFER)).to_be_visible(timeout=UNDO_ENDS_WITHIN_MS)

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
+from page.readable import WIDTHS, check_width, serious
 from page.test_pages import CHINESE, COURSE, LANGUAGES, POINT, close, with_key
-from page.test_students import serious
-from page.test_today import WIDTHS, answer_with
+from page.test_today import answer_with
 from page.visitor import Visitor
 
 pytestmark = pytest.mark.embedded
@@ -45,7 +45,7 @@ def test_a_difference_is_said_as_surely_as_it_is_known(
     for width in WIDTHS:
         visit.page.set_viewport_size({"width": width, "height": 844})
         shown = visit.open("point", course=COURSE, lang=language, point=POINT)
-        assert shown.evaluate("document.documentElement.scrollWidth") <= width
+        check_width(shown)
     said = shown.locator(f"{BLOCK} p").first.inner_text()
     expected = LANGUAGES[language][words]
     if state == "less right":  # by how many points, without a sign

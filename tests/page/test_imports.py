@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from page.readable import check_themes, check_width, serious
 from page.visitor import Visitor
 from playwright.sync_api import Page, Route, expect
 
@@ -75,12 +75,8 @@ def test_it_is_shown_in_each_language_and_for_everybody(
         shown.wait_for_selector(".job [data-state], .dry-run")
         for width in (390, 1280):
             shown.set_viewport_size({"width": width, "height": 844})
-            assert shown.evaluate("document.documentElement.scrollWidth") <= width
-        for theme in ("light", "dark"):
-            shown.emulate_media(color_scheme=theme)
-            found = Axe().run(shown).response["violations"]
-            bad = [each for each in found if each["impact"] in {"serious", "critical"}]
-            assert [(each["id"], [node["target"] for node in each["nodes"]]) for each in bad] == []
+            check_width(shown)
+        check_themes(shown)
 
 
 def test_a_table_is_looked_at_sent_and_mended(visit_demo: Visitor, tmp_path: Path) -> None:
@@ -479,10 +475,9 @@ def test_marks_are_imported_when_each_column_has_points_of_the_file_or_of_a_pers
     accepted.uncheck()
     assert start.is_disabled()
     accepted.check()
-    found = Axe().run(shown).response["violations"]
-    assert [each["id"] for each in found if each["impact"] in {"serious", "critical"}] == []
+    assert serious(shown) == []
     shown.set_viewport_size({"width": 390, "height": 844})
-    assert shown.evaluate("document.documentElement.scrollWidth") <= 390
+    check_width(shown)
     start.click()
     ended(shown, "succeeded")
     assert numbers(shown, ".job")["written"] == "8"

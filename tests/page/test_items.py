@@ -5,10 +5,10 @@ from collections import Counter, defaultdict
 from typing import Any
 
 import pytest
+from page.readable import WIDTHS, check_width, serious
 from page.school import EXAMPLES
 from page.test_pages import CHINESE, COURSE, LANGUAGES, answer_busy, close, with_key
-from page.test_students import serious
-from page.test_today import HOSTILE, WIDTHS, answer_with
+from page.test_today import HOSTILE, answer_with
 from page.visitor import Visitor
 from playwright.sync_api import Page, Route
 
@@ -152,7 +152,7 @@ def test_four_hundred_questions_can_be_read_at_each_size(visit: Visitor, languag
     for width in WIDTHS:
         visit.page.set_viewport_size({"width": width, "height": 844})
         shown = visit.open("items", course=ALGEBRA, lang=language, item="x0")
-        assert shown.evaluate("document.documentElement.scrollWidth") <= width
+        check_width(shown)
         wide = "e => e.scrollWidth - e.clientWidth"
         assert shown.locator("[data-question=items] > div > .scrolls").evaluate(wide) <= 0
         assert shown.locator(".by-item tr[data-row]").count() == 300

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from page.readable import WIDTHS, check_themes, check_width
 from page.test_failures import be_busy, break_off
 from page.test_pages import LANGUAGES, with_key
 from page.visitor import Visitor
@@ -13,7 +13,6 @@ from playwright.sync_api import Page, Route
 pytestmark = pytest.mark.embedded
 
 STUDENT, COURSE, KEY = "S017", "ALG", "eg_student:S017"
-WIDTHS = (390, 820, 1440)
 HOSTILE = "<img src=x onerror=alert(1)> 王"
 YOU = {"en": re.compile(r"\byour?\b", re.IGNORECASE), "zh": re.compile("你")}
 OF_OTHERS = {"en": re.compile(r"\bstudents?\b|\bpupil"), "zh": re.compile("这名学生|该学生")}
@@ -127,9 +126,5 @@ def test_it_fits_each_size_and_axe_finds_nothing(visit: Visitor, language: str) 
     for width in WIDTHS:
         visit.page.set_viewport_size({"width": width, "height": 900})
         shown = opened(visit, language)
-        assert shown.evaluate("document.documentElement.scrollWidth") <= width
-        for theme in ("light", "dark"):
-            shown.emulate_media(color_scheme=theme)
-            found = Axe().run(shown).response["violations"]
-            serious = [each["id"] for each in found if each["impact"] in {"serious", "critical"}]
-            assert serious == []
+        check_width(shown)
+        check_themes(shown)

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
+from page.readable import WIDTHS, check_width, serious
 from page.test_pages import CHINESE, COURSE, LANGUAGES, close, with_key
-from page.test_students import serious
-from page.test_today import HOSTILE, WIDTHS, answer_with
+from page.test_today import HOSTILE, answer_with
 from page.visitor import Visitor
 
 pytestmark = pytest.mark.embedded
@@ -96,7 +96,7 @@ def test_many_topics_can_be_read_at_each_size(visit: Visitor, language: str) -> 
     for width in WIDTHS:
         visit.page.set_viewport_size({"width": width, "height": 844})
         shown = visit.open("people", course=COURSE, lang=language)
-        assert shown.evaluate("document.documentElement.scrollWidth") <= width
+        check_width(shown)
         assert shown.locator(f"{MOODS} > div > .scrolls tbody tr").count() == 8
         assert not shown.query_selector("main img")
     for theme in ("light", "dark"):

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from page.readable import check_themes, check_width
 from page.visitor import Visitor
 
 from edugraph_insights.page import WEB
@@ -56,11 +56,7 @@ def test_each_page_is_shown_in_each_language_and_for_everybody(
             "h2, h3, th[scope=col], dt, caption, label, summary, .how p, .legend"
         ):
             assert CHINESE.search(str(each.text_content())), each.text_content()
-    for theme in ("light", "dark"):
-        shown.emulate_media(color_scheme=theme)
-        found = Axe().run(shown).response["violations"]
-        bad = [each for each in found if each["impact"] in {"serious", "critical"}]
-        assert [(each["id"], [node["target"] for node in each["nodes"]]) for each in bad] == []
+    check_themes(shown)
 
 
 @pytest.mark.parametrize(
@@ -674,7 +670,7 @@ def test_a_group_shows_those_who_are_in_the_course_and_how_many_are_not(visit: V
 def test_nothing_is_wider_than_the_screen(visit: Visitor, page: str, width: int) -> None:
     visit.page.set_viewport_size({"width": width, "height": 844})
     shown = visit.open(page, course=COURSE, lang="en", **PAGES[page])
-    assert shown.evaluate("document.documentElement.scrollWidth") <= width
+    check_width(shown)
 
 
 # What no question has records for yet: course records, messages and texts of a course, and the prerequisites themselves.

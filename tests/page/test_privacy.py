@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from page.readable import WIDTHS, serious
 from page.test_failures import STRANGE, break_off
 from page.test_pages import LANGUAGES, with_key
 from page.visitor import Visitor
@@ -23,7 +23,6 @@ pytestmark = pytest.mark.embedded
 
 EVERYTHING = ("privacy", "erase", "personal")
 OFFICER = "eg_officer+privacy+erase+personal"
-WIDTHS = (390, 820, 1440)
 HOSTILE = "<img src=x onerror=alert(1)> 王"
 SETTINGS = {"redis_url": "redis://x", "broker_url": "amqp://x", "blob_url": "/tmp"}
 REPORT = {
@@ -113,12 +112,6 @@ def officer(visit_guarded: Visitor) -> Visitor:
 def act(shown: Page, name: str, student: str = "S1") -> None:
     shown.locator("input[name=student]").fill(student)
     shown.locator(f"button[data-act={name}]").click()
-
-
-def serious(shown: Page) -> list[Any]:
-    found = Axe().run(shown).response["violations"]
-    bad = [each for each in found if each["impact"] in {"serious", "critical"}]
-    return [(each["id"], [node["target"] for node in each["nodes"]]) for each in bad]
 
 
 def test_an_officer_begins_here_and_opening_the_page_reads_nobody(officer: Visitor) -> None:

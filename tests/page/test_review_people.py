@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import neo4j
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from page.readable import check_themes, check_width
 from page.school import EXAMPLES, written
 from page.test_pages import CHINESE, COURSE, GROUP, LANGUAGES, close, with_key
 from page.visitor import Visitor
@@ -668,14 +668,10 @@ def test_both_pages_are_for_everybody(visit: Visitor, page: str, language: str) 
             "h1, h2, th[scope=col], dt, caption, label, summary, .how p, button"
         ):
             assert CHINESE.search(str(each.text_content())), each.text_content()
-    for theme in ("light", "dark"):
-        shown.emulate_media(color_scheme=theme)
-        found = Axe().run(shown).response["violations"]
-        bad = [each for each in found if each["impact"] in {"serious", "critical"}]
-        assert [(each["id"], [node["target"] for node in each["nodes"]]) for each in bad] == []
+    check_themes(shown)
     for width in (390, 1280, 1920):
         shown.set_viewport_size({"width": width, "height": 844})
-        assert shown.evaluate("document.documentElement.scrollWidth") <= width
+        check_width(shown)
 
 
 NEW_TOPIC = "<b>Trip</b> to the lake"

@@ -5,9 +5,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from page.readable import WIDTHS, check_width, serious
 from page.test_pages import CHINESE, COURSE, LANGUAGES, TERM, close, with_key
-from page.test_students import serious
-from page.test_today import HOSTILE, WIDTHS, answer_with
+from page.test_today import HOSTILE, answer_with
 from page.visitor import Visitor
 from playwright.sync_api import Page, Route
 
@@ -89,7 +89,7 @@ def test_forty_courses_can_be_read_at_each_size(visit: Visitor, language: str) -
         school.asked.clear()
         visit.page.set_viewport_size({"width": width, "height": 844})
         shown = visit.open("school", course=COURSE, lang=language)
-        assert shown.evaluate("document.documentElement.scrollWidth") <= width
+        check_width(shown)
         wide = "e => e.scrollWidth - e.clientWidth"
         assert shown.locator("[data-question=terms] .scrolls").evaluate(wide) <= 0
         assert len(names_of(shown)) == COURSES
@@ -294,7 +294,7 @@ def test_three_sentences_say_where_the_school_needs_its_head(visit: Visitor, lan
     for width in WIDTHS:
         visit.page.set_viewport_size({"width": width, "height": 844})
         shown = visit.open("school", course=COURSE, lang=language, order="need")
-        assert shown.evaluate("document.documentElement.scrollWidth") <= width
+        check_width(shown)
     said = actions_of(shown)
     assert list(said) == ["fell", "low", "silent"]
     assert name_of(most) in said["fell"]

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 import waiting
-from axe_playwright_python.sync_playwright import Axe
 from page.conftest import SIGNED_SENDERS
+from page.readable import check_sizes, check_width
 from page.visitor import Visitor
 from playwright.sync_api import Page, Route, expect
 from signers import new_secret, standard_headers
@@ -19,7 +19,6 @@ from edugraph_gateway.api.routes.live_records import LiveSource, LiveSources
 pytestmark = pytest.mark.embedded
 
 LANGUAGES = ("en", "zh")
-WIDTHS = (390, 820, 1440)
 MANY = 200
 NOW = datetime.now(UTC)
 SECRET_WORDS = "Ada said that nobody may read this"
@@ -155,14 +154,7 @@ def test_each_state_has_its_sentence_in_each_size(visit_demo: Visitor, language:
     order = shown.locator(".by-source tbody tr").evaluate_all("all => all.map(e => e.dataset.row)")
     assert set(order[: len(URGENT)]) == URGENT
     assert order[: len(URGENT)] == sorted(URGENT)
-    for width in WIDTHS:
-        shown.set_viewport_size({"width": width, "height": 900})
-        assert shown.evaluate("document.documentElement.scrollWidth") <= width
-        for theme in ("light", "dark"):
-            shown.emulate_media(color_scheme=theme)
-            found = Axe().run(shown).response["violations"]
-            bad = [each for each in found if each["impact"] in {"serious", "critical"}]
-            assert [(each["id"], [node["target"] for node in each["nodes"]]) for each in bad] == []
+    check_sizes(shown)
 
 
 def test_of_two_hundred_sources_those_that_need_somebody_are_first(visit_demo: Visitor) -> None:
@@ -183,7 +175,7 @@ def test_of_two_hundred_sources_those_that_need_somebody_are_first(visit_demo: V
     shown.keyboard.press("Enter")
     expect(rows).to_have_count(MANY)
     shown.set_viewport_size({"width": 390, "height": 844})
-    assert shown.evaluate("document.documentElement.scrollWidth") <= 390
+    check_width(shown)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -236,24 +228,24 @@ def answer(page: Page, status: int, name: str) -> None:
     )
 
 
-def test_who_may_not_list_jobs_sees_the_sources(visit_demo: Visitor) -> None:
-    """Out: `catch` in `latestJobs`."""
+def opened_without_jobs(visit_demo: Visitor, status: int) -> Page:
+    """Open *Imports* with one source, while the list of jobs is refused with this status."""
     visit_demo.allowed = ("Failed to load resource",)
     answered_by(visit_demo.page, [states()["well"][0]])
     visit_demo.page.route(
-        "**/v1/jobs?limit=200", lambda route: route.fulfill(status=403, body="{}")
+        "**/v1/jobs?limit=200", lambda route: route.fulfill(status=status, body="{}")
     )
-    shown = visit_demo.open("imports", lang="en")
+    return visit_demo.open("imports", lang="en")
+
+
+def test_who_may_not_list_jobs_sees_the_sources(visit_demo: Visitor) -> None:
+    """Out: `catch` in `latestJobs`."""
+    shown = opened_without_jobs(visit_demo, 403)
     assert row(shown, "well")[2] == "5"
 
 
 def test_counts_without_the_imports_of_files_are_not_shown(visit_demo: Visitor) -> None:
     """Out: the status in `latestJobs`."""
-    visit_demo.allowed = ("Failed to load resource",)
-    answered_by(visit_demo.page, [states()["well"][0]])
-    visit_demo.page.route(
-        "**/v1/jobs?limit=200", lambda route: route.fulfill(status=422, body="{}")
-    )
-    shown = visit_demo.open("imports", lang="en")
+    shown = opened_without_jobs(visit_demo, 422)
     shown.wait_for_selector("[data-part=sources] .refusal")
     assert shown.locator("[data-part=sources] table").count() == 0

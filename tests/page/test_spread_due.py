@@ -4,9 +4,9 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from page.readable import WIDTHS, check_width, serious
 from page.test_pages import CHINESE, LANGUAGES, with_key
-from page.test_students import serious
-from page.test_today import ALGEBRA, HOSTILE, WIDTHS, answer_with, asked
+from page.test_today import ALGEBRA, HOSTILE, answer_with, asked
 from page.visitor import Visitor
 
 pytestmark = pytest.mark.embedded
@@ -146,7 +146,7 @@ def test_ninety_students_can_be_read_at_each_size(visit: Visitor, page: str, lan
     for width in WIDTHS:
         visit.page.set_viewport_size({"width": width, "height": 844})
         shown = visit.open(page, lang=language, point=point, **ALGEBRA)
-        assert shown.evaluate("document.documentElement.scrollWidth") <= width
+        check_width(shown)
         assert shown.locator(DUE).evaluate("e => e.clientHeight") < 640
         assert not shown.query_selector("main img")
         if page == "today":

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from page.readable import WIDTHS, check_width, serious
 from page.test_pages import CHINESE, COURSE, LANGUAGES, STUDENT, TERM
-from page.test_today import HOSTILE, WIDTHS, answer_with
+from page.test_today import HOSTILE, answer_with
 from page.visitor import Visitor
 from playwright.sync_api import Page
 
@@ -56,12 +56,6 @@ def ninety_students(visit: Visitor) -> None:
     answer_with(visit, "needs-help", help_answer | {"rows": helped})
 
 
-def serious(shown: Page) -> list[Any]:
-    found = Axe().run(shown).response["violations"]
-    bad = [each for each in found if each["impact"] in {"serious", "critical"}]
-    return [(each["id"], [node["target"] for node in each["nodes"]]) for each in bad]
-
-
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_ninety_students_can_be_read_at_each_size(
@@ -70,7 +64,7 @@ def test_ninety_students_can_be_read_at_each_size(
     ninety_students(visit)
     visit.page.set_viewport_size({"width": width, "height": 844})
     shown = visit.open("students", course=COURSE, lang=language)
-    assert shown.evaluate("document.documentElement.scrollWidth") <= width
+    check_width(shown)
     persons = shown.locator(".person")
     without_sign = sum(bucket_of(number) == "no sign" for number in range(NINETY))
     assert persons.count() == NINETY - without_sign

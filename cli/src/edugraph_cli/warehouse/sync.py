@@ -374,10 +374,8 @@ def _answers(client: Client, students: Sequence[str]) -> Iterator[tuple[Sequence
     while start < len(students):
         asked = students[start : start + STUDENTS_AT_ONCE]
         answer = client.warehouse_records(asked)
-        # Older servers do not name the students, and have all of them in each answer.
-        answered = answer.students or asked
-        yield answered, answer.tables
-        start += len(answered)
+        yield answer.students, answer.tables
+        start += len(answer.students)
 
 
 def _renamed(warehouse: Warehouse, present: Mapping[str, Row]) -> list[Row]:

@@ -79,7 +79,7 @@ class WarehouseRecords(ContractModel):
     `students` are the first of those in the request, whose rows these are. The request may be made for the others.
     """
 
-    students: tuple[str, ...] = ()
+    students: tuple[str, ...]
     tables: dict[str, list[dict[str, str | int | float | bool | list[str] | None]]]
 
 

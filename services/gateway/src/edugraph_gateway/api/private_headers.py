@@ -34,7 +34,7 @@ def text_in(name: str, value: str | None) -> str | None:
     return text
 
 
-def refuse_in_address(parameter: str, header: str) -> Problem:
+def wrong_place(parameter: str, header: str) -> Problem:
     """Return the problem of a request that has such a text as a parameter of its address."""
     reason = (
         f"Send it in the header {header}, {ENCODED}: it may name persons, and proxies log addresses"

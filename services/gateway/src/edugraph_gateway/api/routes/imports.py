@@ -39,8 +39,8 @@ from edugraph_gateway.api.dependencies import Importer, IntakeDep
 from edugraph_gateway.api.private_headers import (
     ENCODED,
     MAPPING_HEADER,
-    refuse_in_address,
     text_in,
+    wrong_place,
 )
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import invalid, invalid_fields, problem_responses
@@ -170,7 +170,7 @@ async def start_import(
     # FastAPI does not read the options, because they are not allowed beside a JSON body, which has its own.
     given = dict(request.query_params)
     if "mapping" in given:
-        raise refuse_in_address("mapping", MAPPING_HEADER)
+        raise wrong_place("mapping", MAPPING_HEADER)
     mapping = text_in(MAPPING_HEADER, request.headers.get(MAPPING_HEADER))
     if mapping is not None:
         given["mapping"] = mapping

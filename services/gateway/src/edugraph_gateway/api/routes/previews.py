@@ -19,8 +19,8 @@ from edugraph_gateway.api.private_headers import (
     ENCODED,
     MAPPING_HEADER,
     POINTS_HEADER,
-    refuse_in_address,
     text_in,
+    wrong_place,
 )
 from edugraph_gateway.api.routes.imports import NAME
 from edugraph_gateway.problems import problem_responses
@@ -91,7 +91,7 @@ async def preview_import(
     answers_text = text_in(ANSWERS_HEADER, answers)
     for parameter, header in _TEXTS.items():
         if parameter in request.query_params:
-            raise refuse_in_address(parameter, header)
+            raise wrong_place(parameter, header)
 
     def look(part: bytes) -> Preview:
         return preview(
