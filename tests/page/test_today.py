@@ -10,6 +10,8 @@ from page.test_pages import CHINESE, COURSE, LANGUAGES, STUDENT, TERM, parameter
 from page.visitor import Visitor
 from playwright.sync_api import Page
 
+from edugraph_insights.usefulness import OFFLINE_KINDS, REJECTED
+
 pytestmark = pytest.mark.embedded
 
 ALGEBRA = {"course": "ALG", "term": TERM}
@@ -294,6 +296,36 @@ def test_a_point_shows_each_student_once_with_words_of_their_own(visit: Visitor)
     states = Counter(row["state"] for row in answer["rows"])
     for part, state in (("right", "right"), ("not-tried", "not tried")):
         assert visit.values(f"[data-part={part}]") == [str(states[state])]
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_page_says_how_many_findings_are_hidden_and_why(visit: Visitor, lang: str) -> None:
+    """Out, each alone: `hiddenFindings` in point.js, students.js, today.js, student.js and analysis.js."""
+    words = LANGUAGES[lang]
+    pages: dict[str, tuple[str, dict[str, str]]] = {
+        "point": ("point", {"point": "linearequations"}),
+        "students": ("needs-help", {}),
+        "today": ("today", {}),
+        "student": ("student", {"student": "S017"}),
+        "analysis": ("untaught-points", {"view": "untaught"}),
+    }
+    for page, (question, more) in pages.items():
+        shown = visit.open(page, lang=lang, **ALGEBRA, **more)
+        assert shown.locator(".hidden-findings").count() == 0, page
+        given = {name: value for name, value in more.items() if name != "view"}
+        answer = visit.answer(question, **given, **asked(visit))
+        answer["left_out"] |= {OFFLINE_KINDS: 1, REJECTED: 12}
+        answer_with(visit, question, answer)
+        shown = visit.open(page, lang=lang, **ALGEBRA, **more)
+        notes = shown.locator(".hidden-findings")
+        notes.first.wait_for()
+        said = notes.all_inner_texts()
+        assert len(said) == 2, page
+        assert said[0].startswith(words["hidden.rejected.other"].replace("{n}", "12"))
+        assert said[1].startswith(words["hidden.kinds.one"].replace("{n}", "1"))
+        target = notes.first.locator("a").get_attribute("href")
+        assert target is not None
+        assert target.startswith("#review?")
 
 
 def test_what_comes_first_is_counted_among_those_who_are_wrong(visit: Visitor) -> None:

@@ -200,7 +200,8 @@ def test_a_fit_links_by_labelled_mistakes_and_names_their_kind() -> None:
         assert found.finding.knowledge_points[0].name == f"Point {number}"
         assert found.finding.error_types[0].name == f"kind {number}"
         assert found.finding.confidence > 0.8
-        assert found.origin.prompt_version == f"{lexicon.VERSION}, fit {fit.header.version}"
+        version = f"{lexicon.VERSION}, fit {fit.header.version}, kinds measured"
+        assert found.origin.prompt_version == version
 
 
 def test_a_fit_proposes_the_points_of_like_mistakes_to_a_model() -> None:

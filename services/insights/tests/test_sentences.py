@@ -11,6 +11,7 @@ from edugraph_insights.cells import HIDDEN_ROWS, HIDDEN_TOTALS
 from edugraph_insights.questions import QUESTIONS
 from edugraph_insights.questions.review_points import NO_ENCODER
 from edugraph_insights.sentences import heading, said
+from edugraph_insights.usefulness import REASONS
 
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 # Names of counts that are put together or stand under a name in the code.
@@ -24,6 +25,7 @@ PUT_TOGETHER = {
     *HIDDEN_ROWS.values(),
     *HIDDEN_TOTALS.values(),
     HIDDEN_COURSES,
+    *REASONS,
 }
 
 
@@ -74,6 +76,14 @@ def test_the_page_counts_all_hidden_rows() -> None:
     parts = Path(edugraph_insights.questions.__file__).parents[1] / "web" / "parts.js"
     text = parts.read_text("utf-8")
     for name in HIDDEN_ROWS.values():
+        assert f"'{name}'" in text
+
+
+def test_the_page_says_why_findings_are_hidden() -> None:
+    """Out: one of the names in parts.js."""
+    parts = Path(edugraph_insights.questions.__file__).parents[1] / "web" / "parts.js"
+    text = parts.read_text("utf-8")
+    for name in REASONS:
         assert f"'{name}'" in text
 
 

@@ -196,12 +196,18 @@ class HintedAttempt(NamedTuple):
 
 
 class MistakeAtPoint(NamedTuple):
-    """A mistake at a point. `words` are those that an analyser found to show the reason, `text` is the whole text."""
+    """A mistake at a point. `words` are those that an analyser found to show the reason, `text` is the whole text.
+
+    `tested` says that its item tests the point, and `named` are the ids of the point that an analyser found. `types`
+    has lists of the id of a type, its name, and whether the record itself gives it.
+    """
 
     student: str
     record: str
     at: datetime
-    types: list[str]
+    tested: bool
+    named: list[str]
+    types: list[tuple[str | None, str | None, bool]]
     words: list[str] | None
     text: str | None
 
@@ -541,7 +547,11 @@ class Facts:
         return [HintedAttempt(**row) for row in self._by_student("hinted_attempts", course)]
 
     def mistakes(self, course: str) -> list[Row]:
-        """Return a row for each mistake and point behind it. `point` is None if no point is known."""
+        """Return a row for each mistake and point behind it.
+
+        `found` is the id of the point in the finding, and `point` that of its canonical point. Both are None if no
+        point is known.
+        """
         return self._by_student("mistakes", course)
 
     def mistakes_at_point(self, course: str, point: str) -> list[MistakeAtPoint]:
@@ -555,7 +565,8 @@ class Facts:
     def mistake_types(self, course: str) -> list[Row]:
         """Return a row for each mistake and each of its types. Mistakes without a type are left out.
 
-        `item` may be None. `points` are those that the item tests and those behind the mistake.
+        `found` is the id of the type, and `type` that of its canonical type. `stated` says that the record itself
+        gives it. `item` may be None. `points` are those that the item tests and those behind the mistake.
         """
         return self._by_student("mistake_types", course)
 

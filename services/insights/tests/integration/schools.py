@@ -46,7 +46,7 @@ EXAMPLES = settings(
     deadline=None,
     suppress_health_check=[*HealthCheck],
 )
-ORIGIN = Origin(analyser="offline", model="lexicon", prompt_version="1")
+ORIGIN = Origin(analyser="model", model="m", prompt_version="1")
 BEGINNING = datetime(2026, 3, 1, tzinfo=UTC)
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 STUDENTS = [f"s{number:02}" for number in range(14)]

@@ -1,6 +1,7 @@
 """What is to be reviewed, and what was said of it: as records, findings and verdicts tell, on each engine."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from hypothesis import given, settings
@@ -10,13 +11,16 @@ from rooms import Room
 from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.contracts.findings import (
     ErrorFinding,
+    FoundErrorType,
     InteractionFinding,
     LinkedPoint,
+    Origin,
     RecordFinding,
 )
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.contracts.reviews import FindingReview, ItemReview, text_hash
 from edugraph_insights.insights import Insights
+from edugraph_insights.usefulness import OFFLINE_KINDS, REJECTED
 
 from . import insights_reference as reference
 from .schools import (
@@ -274,7 +278,7 @@ def test_only_verdicts_about_students_of_the_question_measure_a_confidence(
     [row] = [
         row for row in asked(insights, "review-queue", course="C").rows if row.record == "s00-0"
     ]
-    assert (row.model, row.prompt_version, row.confidence) == ("lexicon", "1", 0.5)
+    assert (row.model, row.prompt_version, row.confidence) == ("m", "1", 0.5)
     # Wilson's interval is symmetric around a half.
     assert reference.is_lower_end(row.measured_at_least, 0.5, 60)
     assert reference.is_lower_end(1 - row.measured_at_most, 0.5, 60)
@@ -301,3 +305,142 @@ def test_a_student_who_is_erased_leaves_the_measured_confidence(
     assert confidences(insights) == {("measured", 0.5, 100, 100)}
     room.graph.erase_student("s01")
     assert confidences(insights) == {("measured", 1.0, 50, 50)}
+
+
+ITEM = parse_record(
+    {
+        "type": "item_record",
+        "timestamp": at(1),
+        "record_id": "item",
+        "data": {"item_id": "q", "knowledge_points": ["P2"]},
+    }
+)
+
+
+RECENT = {"recent_school_days": 365, "same_mistakes": 2}
+LATER = datetime.fromisoformat(at(100))
+
+
+def hiding_school(origin: Origin) -> tuple[School, Said]:
+    """Return a school in which s00 made 60 mistakes, and the verdicts about the first 50 of them.
+
+    The findings of all mistakes name a kind and the point P1, and nobody accepts any. The last two records state this
+    kind themselves, and the others another one. The last ten were made later.
+    """
+    records: list[Record] = []
+    findings: list[RecordFinding] = []
+    said: Said = {}
+    point = LinkedPoint(name="P1", strength=1.0, confidence=0.5)
+    kind = FoundErrorType(name="Slip", confidence=0.5)
+    for number in range(60):
+        record_id = f"m{number}"
+        stated = "Slip" if number >= 58 else "Stated"
+        texts = {"error_text": f"mistake {number}", "error_type": stated}
+        made = record(record_id, "error_record", student_id="s00", **texts)
+        if number >= 50:
+            made = made.model_copy(update={"timestamp": LATER})
+        found = ErrorFinding(error_types=(kind,), knowledge_points=(point,), confidence=0.5)
+        records.append(made)
+        findings.append(RecordFinding(record=made.to_json(), finding=found, origin=origin))
+        if number < 50:
+            said[record_id, "error_type", "slip"] = "rejected"
+            said[record_id, "knowledge_point", canonical_name("P1")] = "rejected"
+    return School([*PEOPLE, ITEM, *records], findings), said
+
+
+def seen_of_mistakes(insights: Insights) -> dict[str, Any]:
+    """Return what the questions show of the kinds and the point of the mistakes of s00."""
+    answers = {
+        "point": asked(insights, "point", course="C", point="P1"),
+        "student": asked(insights, "student", course="C", student="s00"),
+        "untaught": asked(insights, "untaught-points", course="C"),
+    }
+    needing = asked(insights, "needs-help", course="C", **RECENT)
+    [of_point] = [row for row in answers["point"].rows if row.student == "s00"]
+    [helped] = [row for row in needing.rows if row.student == "s00"]
+    return {
+        "mistakes at the point": of_point.mistakes,
+        "kinds": of_point.kinds,
+        "repeated": helped.repeated,
+        "points": {row.name: row.mistakes for row in answers["student"].rows},
+        "untaught": {row.name: row.mistakes for row in answers["untaught"].rows},
+        "hidden": {name: answer.left_out.get(REJECTED, 0) for name, answer in answers.items()}
+        | {"needs-help": needing.left_out.get(REJECTED, 0)},
+    }
+
+
+def test_findings_like_which_too_few_were_accepted_are_hidden_beside_the_queue(
+    room: Room, insights: Insights
+) -> None:
+    """Out, each alone: `hidden.has` in point.py (points, kinds), in `shown_types`, in `shown_mistakes`;
+    `since=None` in `hidden_findings`; `stated` in either statement.
+    """
+    school, said = hiding_school(ORIGIN)
+    written(room, school)
+    kinds = ("Slip", "Stated")
+    assert seen_of_mistakes(insights) == {
+        "mistakes at the point": 60,
+        "kinds": kinds,
+        "repeated": kinds,
+        "points": {"P1": 60},
+        "untaught": {"P1": 60},
+        "hidden": {"point": 0, "student": 0, "untaught": 0, "needs-help": 0},
+    }
+    # One verdict fewer than those that measure a confidence: what was rejected is gone, and nothing is hidden.
+    without_one = {key: each for key, each in said.items() if key[0] != "m49"}
+    review(room, school, without_one)
+    assert seen_of_mistakes(insights) == {
+        "mistakes at the point": 11,
+        "kinds": kinds,
+        "repeated": kinds,
+        "points": {"P1": 11},
+        "untaught": {"P1": 11},
+        "hidden": {"point": 0, "student": 0, "untaught": 0, "needs-help": 0},
+    }
+    review(room, school, said)
+    # At the point there is nothing any more, so no kind of these mistakes is there to be hidden.
+    assert seen_of_mistakes(insights) == {
+        "mistakes at the point": 0,
+        "kinds": (),
+        "repeated": ("Slip", "Stated"),
+        "points": {},
+        "untaught": {},
+        "hidden": {"point": 10, "student": 10, "untaught": 10, "needs-help": 8},
+    }
+    # A short period shows no more than a long one.
+    [of_point] = [
+        row
+        for row in asked(insights, "point", course="C", point="P1", since=LATER).rows
+        if row.student == "s00"
+    ]
+    assert of_point.mistakes == 0
+    # The queue still shows each of them, so that they can become useful again.
+    rows = asked(insights, "review-queue", course="C").rows
+    shown = {(row.record, row.aspect) for row in rows if row.kind == "finding"}
+    assert {record for record, _ in shown} == {f"m{number}" for number in range(60)}
+    assert len(shown) == 120
+
+
+def test_kinds_that_are_named_without_a_model_are_hidden_by_default(
+    room: Room, insights: Insights
+) -> None:
+    """Out: OFFLINE_KINDS in `reason_to_hide`."""
+    lexicon = Origin(analyser="offline", model="lexicon", prompt_version="1")
+    school, _ = hiding_school(lexicon)
+    written(room, school)
+    answer = asked(insights, "point", course="C", point="P1")
+    [of_point] = [row for row in answer.rows if row.student == "s00"]
+    assert (of_point.mistakes, of_point.kinds) == (60, ("Stated", "Slip"))
+    assert answer.left_out == {OFFLINE_KINDS: 58}
+    helped = asked(insights, "needs-help", course="C", **RECENT)
+    [row] = [row for row in helped.rows if row.student == "s00"]
+    assert row.repeated == ("Slip", "Stated")
+    assert helped.left_out[OFFLINE_KINDS] == 58
+    today = asked(insights, "today", course="C", **RECENT)
+    assert today.left_out[OFFLINE_KINDS] == 58
+    # One that a person accepts is shown.
+    review(room, school, {("m0", "error_type", "slip"): "accepted"})
+    answer = asked(insights, "point", course="C", point="P1")
+    [of_point] = [row for row in answer.rows if row.student == "s00"]
+    assert of_point.kinds == ("Stated", "Slip")
+    assert answer.left_out == {OFFLINE_KINDS: 57}

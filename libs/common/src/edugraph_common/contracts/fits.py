@@ -13,6 +13,7 @@ from edugraph_common.contracts.findings import Share
 from edugraph_common.contracts.record_fields import Name
 
 FITS = "fits"  # the folder of all fits in the blob store
+_MEASURED_KINDS = ", kinds measured"
 
 Steps = tuple[tuple[float, Share], ...]
 """A rising step function: (the lowest score of the step, the share that was right on held-out items)."""
@@ -51,6 +52,27 @@ class FitHeader(MessageModel):
     new_question_steps: Steps = ()
     type_steps: Steps = ()
     held_out: dict[str, float] = Field(default_factory=dict)
+
+    @property
+    def in_origin(self) -> str:
+        """The fit in the prompt version of a finding, with a mark if its kinds of mistakes are known to be useful.
+
+        A fit of an earlier state may have steps of kinds that nobody compared with the most frequent kind.
+        """
+        named = f"fit {self.version}"
+        right = self.held_out.get("kinds_right", 0.0)
+        by_frequency = self.held_out.get("most_frequent_kind", 1.0)
+        if self.type_steps and right > by_frequency:
+            return named + _MEASURED_KINDS
+        return named
+
+
+def has_measured_kinds(prompt_version: str) -> bool:
+    """Return whether a finding without a model comes from a fit whose kinds of mistakes are known to be useful.
+
+    These were right more often than the most frequent kind, by an interval that excludes 0.
+    """
+    return prompt_version.endswith(_MEASURED_KINDS)
 
 
 def fit_folder(course_id: str) -> str:

@@ -93,7 +93,7 @@ class RuleBasedAnalyzer:
         if document.kind == "error":
             fit = self._fit_of(document.courses)
             if fit is not None:
-                version = f"{lexicon.VERSION}, fit {fit.header.version}"
+                version = f"{lexicon.VERSION}, {fit.header.in_origin}"
             found = _error_finding(document, fit)
         elif document.kind == "interaction":
             found = _interaction_finding(document)

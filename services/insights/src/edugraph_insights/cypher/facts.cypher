@@ -93,13 +93,14 @@ WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= date
 OPTIONAL MATCH (m)-[r:CONCERNS]->(k:KnowledgePoint)
 OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
 RETURN s.id AS student,
-  ['record', 'at', 'point', 'name', 'confidence', 'read', 'evidence', 'reviewed', 'resolved'] AS columns,
-  collect([m.id, toString(m.timestamp), coalesce(p.id, k.id), coalesce(p.shown_as, p.name, p.id, k.name, k.id), r.confidence,
+  ['record', 'at', 'found', 'point', 'name', 'confidence', 'read', 'evidence', 'reviewed', 'resolved'] AS columns,
+  collect([m.id, toString(m.timestamp), k.id, coalesce(p.id, k.id), coalesce(p.shown_as, p.name, p.id, k.name, k.id), r.confidence,
     m.finding IS NOT NULL, m.found_evidence IS NOT NULL, m.verdicts IS NOT NULL, coalesce(m.resolved, false)]) AS rows
 
 // name: mistakes_at_point
 // Returns the mistakes of these students in a course during a period at the items of a point, and those whose finding
-// names the point, with their types, the words that show the reason, and the text. `mistakes` says what a mistake is.
+// names the point, with the words that show the reason, and the text. `types` has the id and the name of each type, and
+// whether the record itself gives it. `named` are the names of the point in the finding. `mistakes` says what a mistake is.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
@@ -107,13 +108,13 @@ WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= date
     trim(CASE WHEN coalesce(m.question, '') <> '' THEN m.question ELSE coalesce(m.response, '') END) <> ''))
 OPTIONAL MATCH (m)-[:OF_ITEM]->(i:Item)-[:TESTS]->(t:KnowledgePoint) WHERE t.canonical = $point
 OPTIONAL MATCH (m)-[:CONCERNS]->(k:KnowledgePoint) WHERE k.canonical = $point
-WITH DISTINCT s, m, t IS NOT NULL AS tested, k IS NOT NULL AS concerned
-WHERE tested OR concerned
-OPTIONAL MATCH (m)-[:OF_TYPE]->(e:ErrorType)
+WITH s, m, count(t) > 0 AS tested, collect(DISTINCT k.id) AS named
+WHERE tested OR size(named) > 0
+OPTIONAL MATCH (m)-[r:OF_TYPE]->(e:ErrorType)
 OPTIONAL MATCH (p:ErrorType {id: e.canonical})
-WITH s, m, collect(DISTINCT coalesce(p.name, p.id, e.name, e.id)) AS types
-RETURN s.id AS student, ['record', 'at', 'types', 'words', 'text'] AS columns,
-  collect([m.id, toString(m.timestamp), types, m.found_evidence, coalesce(m.response, m.error_text)]) AS rows
+WITH s, m, tested, named, collect([e.id, coalesce(p.name, p.id, e.name, e.id), r.stated_as IS NOT NULL]) AS types
+RETURN s.id AS student, ['record', 'at', 'tested', 'named', 'types', 'words', 'text'] AS columns,
+  collect([m.id, toString(m.timestamp), tested, named, types, m.found_evidence, coalesce(m.response, m.error_text)]) AS rows
 
 // name: messages
 // Returns the messages, posts and answers without an outcome of these students, and the messages of teachers to them, in
@@ -270,22 +271,24 @@ OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
 RETURN DISTINCT coalesce(p.id, k.id) AS point, coalesce(p.shown_as, p.name, p.id, k.name, k.id) AS name
 
 // name: mistake_types
-// Returns a row for each mistake of these students in a course during a period and each canonical type of it, with its
-// item, and the points that the item tests or that are behind the mistake. A record may stand for several mistakes, and
-// says whether they are resolved.
+// Returns a row for each mistake of these students in a course during a period and each type of it, with its canonical
+// type, its item, and the points that the item tests or that are behind the mistake. `stated` says that the record itself
+// gives the type, and not an analyser alone. A record may stand for several mistakes, and says whether they are resolved.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
-MATCH (m)-[:OF_TYPE]->(t:ErrorType)
+MATCH (m)-[r:OF_TYPE]->(t:ErrorType)
 OPTIONAL MATCH (p:ErrorType {id: t.canonical})
-WITH DISTINCT s, m, coalesce(p.id, t.id) AS type, coalesce(p.name, p.id, t.name, t.id) AS name
+WITH DISTINCT s, m, t.id AS found, r.stated_as IS NOT NULL AS stated, coalesce(p.id, t.id) AS type,
+  coalesce(p.name, p.id, t.name, t.id) AS name
 OPTIONAL MATCH (m)-[:OF_ITEM]->(i:Item)
 // The embedded engine takes an item that is missing for any item.
-WITH s, m, type, name, i.id AS item, CASE WHEN i IS NULL THEN [] ELSE
+WITH s, m, found, stated, type, name, i.id AS item, CASE WHEN i IS NULL THEN [] ELSE
   [(i)-[:TESTS]->(k:KnowledgePoint) | coalesce(k.canonical, k.id)] END +
   [(m)-[:CONCERNS]->(k:KnowledgePoint) | coalesce(k.canonical, k.id)] AS points
-RETURN s.id AS student, ['record', 'at', 'type', 'name', 'occurrences', 'resolved', 'item', 'points'] AS columns,
-  collect([m.id, toString(m.timestamp), type, name, coalesce(m.occurrence_count, 1), coalesce(m.resolved, false),
+RETURN s.id AS student,
+  ['record', 'at', 'found', 'stated', 'type', 'name', 'occurrences', 'resolved', 'item', 'points'] AS columns,
+  collect([m.id, toString(m.timestamp), found, stated, type, name, coalesce(m.occurrence_count, 1), coalesce(m.resolved, false),
     item, points]) AS rows
 
 // name: moods

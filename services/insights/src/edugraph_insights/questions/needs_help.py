@@ -16,6 +16,7 @@ from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.school_days import SchoolDays, beginning_of, day_of
 from edugraph_insights.settings import HelpThresholds
 from edugraph_insights.statistics import NORMAL_95
+from edugraph_insights.usefulness import shown_types
 
 Texts = Annotated[tuple[str, ...], Mark.PERSONAL]
 PersonalShare = Annotated[float | None, Mark.PERSONAL]
@@ -127,7 +128,7 @@ def found_from(attempts: list[Attempt], facts: Facts, asked: OfHelp) -> Found[Ne
     mostly_right = _mostly_right(attempts)
     recent = [attempt for attempt in attempts if attempt.at >= recent_from]
     stuck_at = _stuck(recent, practice.points, last_right, limits.stuck_tries)
-    mistakes = [row for row in facts.mistake_types(asked.course) if row["at"] >= recent_from]
+    mistakes, hidden = shown_types(facts, asked.course, recent_from)
     repeated = _repeated(mistakes, last_right, limits.same_mistakes)
     idle = {each: _idle_school_days(facts, days, active.get(each)) for each in facts.students}
     inactive = {
@@ -172,7 +173,8 @@ def found_from(attempts: list[Attempt], facts: Facts, asked: OfHelp) -> Found[Ne
     left_out = {
         "first attempts at items of no known point": sum(
             each.item not in practice.points for each in practice.first
-        )
+        ),
+        **hidden.left_out,
     }
     if is_course_inactive:
         left_out["inactivity of students, since most of the course is inactive"] = len(inactive)
@@ -314,7 +316,9 @@ QUESTION = Question(
     "course or without an estimate. Inactive: whole school days since the last attempt, mistake, message or "
     "activity in the course (Mondays to Fridays in a term and no break); if more than half of the students are "
     "inactive, the course is, and nobody is said to be. The order is that of the estimate, which is shown with "
-    "its 95 % interval. The thresholds stand in the parameters.",
+    "its 95 % interval. The thresholds stand in the parameters. Types that an analyser found do not count if "
+    "reviewers accepted under 40 % of those like them, and types that it named without a model until they are "
+    "measured.",
     parameters=OfHelp,
     row=NeedsHelp,
     find=find,

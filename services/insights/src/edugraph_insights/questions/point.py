@@ -13,6 +13,7 @@ from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row, as_s
 from edugraph_insights.facts import Facts, MistakeAtPoint, Point
 from edugraph_insights.questions.grid import Cell, tries_in_period
 from edugraph_insights.questions.question import Parameters, PointId, Question
+from edugraph_insights.usefulness import Hidden, hidden_findings
 
 STATES = ("wrong", "right", "not tried")
 Number = Annotated[int, Mark.PERSONAL]
@@ -63,9 +64,12 @@ def find(facts: Facts, asked: OfPoint) -> Found[AtPoint]:
     point = point_named(facts, asked.point)
     names = facts.names()
     cells = tries_in_period(facts, asked.course).cells.get(point, {})
+    at_point = facts.mistakes_at_point(asked.course, point.id)
+    hidden = hidden_findings(facts, asked.course, _with_findings(at_point))
     mistakes: dict[str, list[MistakeAtPoint]] = defaultdict(list)
-    for mistake in facts.mistakes_at_point(asked.course, point.id):
-        mistakes[mistake.student].append(mistake)
+    for mistake in at_point:
+        if _is_at_point(mistake, hidden):
+            mistakes[mistake.student].append(mistake)
 
     rows = []
     for student in facts.students:
@@ -94,7 +98,7 @@ def find(facts: Facts, asked: OfPoint) -> Found[AtPoint]:
             last_outcome=last_outcome,
             last=last_at,
             mistakes=len(made),
-            kinds=_kinds(made),
+            kinds=_kinds(made, hidden),
             quote=quote,
             quote_record=quote_record,
             **as_it_was_sent,
@@ -108,6 +112,7 @@ def find(facts: Facts, asked: OfPoint) -> Found[AtPoint]:
             "students with attempts": frozenset(cells),
             "mistakes": sum(map(len, mistakes.values())),
         },
+        left_out=hidden.left_out,
     )
 
 
@@ -119,11 +124,37 @@ def _state(cell: Cell) -> str:
     return "right"
 
 
-def _kinds(mistakes: Iterable[MistakeAtPoint]) -> tuple[str, ...]:
-    """Return the types of these mistakes, the most frequent first."""
+def _with_findings(mistakes: Iterable[MistakeAtPoint]) -> set[str]:
+    """Return the students in whose mistakes an analyser found a type or this point."""
+    students: set[str] = set()
+    for mistake in mistakes:
+        found_types = [type_id for type_id, _, stated in mistake.types if type_id and not stated]
+        if mistake.named or found_types:
+            students.add(mistake.student)
+    return students
+
+
+def _is_at_point(mistake: MistakeAtPoint, hidden: Hidden) -> bool:
+    """Return whether the item of a mistake tests the point, or a finding that is shown names it."""
+    if mistake.tested:
+        return True
+    shown = [
+        named for named in mistake.named if not hidden.has(mistake.record, "knowledge_point", named)
+    ]
+    return bool(shown)
+
+
+def _kinds(mistakes: Iterable[MistakeAtPoint], hidden: Hidden) -> tuple[str, ...]:
+    """Return the types of these mistakes, the most frequent first, without findings that are not shown."""
     times: Counter[str] = Counter()
     for mistake in mistakes:
-        times.update(mistake.types)
+        names: set[str] = set()
+        for type_id, name, stated in mistake.types:
+            if type_id is None or name is None:
+                continue
+            if stated or not hidden.has(mistake.record, "error_type", type_id):
+                names.add(name)
+        times.update(names)
     return tuple(sorted(times, key=lambda kind: (-times[kind], kind)))
 
 
@@ -138,7 +169,9 @@ QUESTION = Question(
     computed_by="For each student: the tries of the period at the items of the point, and the first attempts among "
     "them. Wrong: the mean outcome of the first attempts is below 0.5. Mistakes are those at an item of the point "
     "and those whose finding names it. The quote is from the latest mistake with words: those that the analyser "
-    "found to be the reason, or else the answer or the text of the mistake.",
+    "found to be the reason, or else the answer or the text of the mistake. Types and points that an analyser found "
+    "are hidden if reviewers accepted under 40 % of those like them, and types that it named without a model until "
+    "they are measured.",
     parameters=OfPoint,
     row=AtPoint,
     find=find,

@@ -11,6 +11,7 @@ from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
 from edugraph_insights.facts import Facts, Point, counted
 from edugraph_insights.mastery import UNKNOWN, Attempts
 from edugraph_insights.questions.question import Parameters, Question
+from edugraph_insights.usefulness import shown_mistakes
 
 Text = Annotated[str, Mark.PERSONAL]
 Number = Annotated[int, Mark.PERSONAL]
@@ -49,7 +50,7 @@ def find(facts: Facts, asked: OfStudent) -> Found[PointOfStudent]:
         point: counted(of_students[asked.student]) for point, of_students in practice.tried.items()
     }
     states = practice.mastery.get(asked.student, {})
-    all_mistakes = facts.mistakes(asked.course)
+    all_mistakes, hidden = shown_mistakes(facts, asked.course)
     found = [row for row in all_mistakes if row["point"] is not None]
     # Two points of one mistake may be synonyms, so a mistake counts once for each canonical point.
     of_points = {(Point(row["point"], row["name"]), row["record"]) for row in found}
@@ -85,6 +86,7 @@ def find(facts: Facts, asked: OfStudent) -> Found[PointOfStudent]:
                 each.item not in practice.points for each in practice.first
             ),
             "mistakes of no known point": sum(row["point"] is None for row in all_mistakes),
+            **hidden.left_out,
         },
     )
 

@@ -12,6 +12,7 @@ from edugraph_insights.questions.grid import Cell, tries_of
 from edugraph_insights.questions.needs_help import NeedsHelp, OfHelp
 from edugraph_insights.questions.question import OfSeveral, Question
 from edugraph_insights.school_days import DAY, SchoolDays, beginning_of, day_of
+from edugraph_insights.usefulness import REASONS
 
 Texts = Annotated[tuple[str, ...], Mark.PERSONAL]
 PersonalText = Annotated[str | None, Mark.PERSONAL]
@@ -97,7 +98,8 @@ def find(facts: Facts, asked: ForToday) -> Found[Action]:
 
     help_rows = []
     held_with_reasons = 0
-    for each in needs_help.found_from(attempts, facts, asked).rows:
+    helped = needs_help.found_from(attempts, facts, asked)
+    for each in helped.rows:
         if each.row.student not in held:
             help_rows.append(each.row)
         elif each.row.reasons:
@@ -124,6 +126,8 @@ def find(facts: Facts, asked: ForToday) -> Found[Action]:
     days_until_now = SchoolDays(facts.terms(), until_day, facts.zone)
     recent_students = {each.student for each in attempts if each.at >= period.since}
     left_out = facts.waiting_in(asked.course)
+    for reason in REASONS:
+        left_out[reason] = helped.left_out.get(reason, 0)
     left_out["mistakes, since no record of a teacher's answer is known"] = unknown_answers
     left_out["students who need help and are put off until a later day"] = held_with_reasons
     return Found(

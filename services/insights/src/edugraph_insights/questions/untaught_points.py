@@ -18,6 +18,7 @@ from edugraph_insights.answers import (
 )
 from edugraph_insights.facts import Facts, Point
 from edugraph_insights.questions.question import OfToday, Question
+from edugraph_insights.usefulness import shown_mistakes
 
 
 class UntaughtPoint(Row):
@@ -34,7 +35,8 @@ class UntaughtPoint(Row):
 
 
 def find(facts: Facts, asked: OfToday) -> Found[UntaughtPoint]:
-    mistakes = [row for row in facts.mistakes(asked.course) if row["point"] is not None]
+    all_mistakes, hidden = shown_mistakes(facts, asked.course)
+    mistakes = [row for row in all_mistakes if row["point"] is not None]
     taught = facts.points_of(asked.course)
     behind: dict[Point, set[tuple[str, str]]] = defaultdict(set)  # (student, record)
     names = {row["point"]: row["name"] for row in mistakes}
@@ -74,7 +76,7 @@ def find(facts: Facts, asked: OfToday) -> Found[UntaughtPoint]:
             ),
             "points that the course teaches": len(taught),
         },
-        left_out=facts.waiting_in(asked.course),
+        left_out={**facts.waiting_in(asked.course), **hidden.left_out},
     )
 
 

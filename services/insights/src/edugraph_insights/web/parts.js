@@ -101,6 +101,18 @@ export function waiting(answer) {
   return n > 0 && h('p', { class: 'note waiting' }, `${plural('needs.waiting', n)} `, h('a', { class: 'no-print', href: link('review', { of: 'proposed' }) }, t('needs.review')));
 }
 
+// The names of the counts of findings that are not shown, in `left_out`.
+const REJECTED = 'findings hidden, since reviewers accepted under 40 % of those like them';
+const OFFLINE_KINDS = 'kinds of mistakes hidden, since without a model they are not named better than by the most frequent kind';
+
+/** Say how many findings are hidden and why. With `toReview`, the review of all findings is linked. */
+export function hiddenFindings(answer, { toReview = true } = {}) {
+  const rejected = answer?.left_out[REJECTED] ?? 0;
+  const kinds = answer?.left_out[OFFLINE_KINDS] ?? 0;
+  const sentences = [rejected > 0 && plural('hidden.rejected', rejected), kinds > 0 && plural('hidden.kinds', kinds)].filter(Boolean);
+  return sentences.map(sentence => h('p', { class: 'note hidden-findings' }, sentence, ' ', toReview && h('a', { class: 'no-print', href: link('review') }, t('hidden.review'))));
+}
+
 function csvButton(question, parameters) {
   async function save() {
     saveCsv(question, await askIn('text/csv', `/${question}`, { ...parameters, language }));

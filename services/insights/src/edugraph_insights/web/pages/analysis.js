@@ -3,7 +3,7 @@
 
 import { ask } from '../api.js';
 import { saveShown } from '../csv.js';
-import { bar, block, compare, h, hiddenRows, how, recordsLink, refusal, searchInput, table, value, waiting } from '../parts.js';
+import { bar, block, compare, h, hiddenFindings, hiddenRows, how, recordsLink, refusal, searchInput, table, value, waiting } from '../parts.js';
 import { changed, link, state } from '../state.js';
 import { listed, number, plural, share, t } from '../words.js';
 
@@ -82,6 +82,7 @@ async function untaught(asked, questions) {
   ];
   return [
     waiting(answer),
+    hiddenFindings(answer),
     shown('untaught-points', columns, answer, { '-mistakes': row => row.mistakes, name: row => row.name, '-students': row => row.students }),
     how('untaught-points', answer, { folds: true }),
   ];

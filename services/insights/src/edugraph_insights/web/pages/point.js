@@ -3,7 +3,7 @@
 
 import { ask } from '../api.js';
 import { levelOf } from '../heat.js';
-import { around, block, columns, copyNames, folded, h, how, peopleLinks, recordsLink, table, value, waiting } from '../parts.js';
+import { around, block, columns, copyNames, folded, h, hiddenFindings, how, peopleLinks, recordsLink, table, value, waiting } from '../parts.js';
 import { link, state } from '../state.js';
 import { day, number, plural, share, t, told } from '../words.js';
 import { dueAtPoint } from './due.js';
@@ -59,6 +59,7 @@ async function wrong(students) {
     h('p', { class: 'lead' }, missed.length > 0 ? plural('today.wrong', missed.length, { of: number(tried) }) : t(tried > 0 ? 'point.nobody' : 'point.untried')),
     missed.length > 0 && copyNames(missed.map(row => named(row).name)),
     inOrder.map(([idea, rows]) => one(idea, rows, missed.length)),
+    hiddenFindings(answer),
     how('point', answer, { folds: true }),
   ];
 }

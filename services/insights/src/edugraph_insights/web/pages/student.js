@@ -5,7 +5,7 @@ import { actionForm, actionList, doneAbout, lastContact, mayAct } from '../actin
 import { ask } from '../api.js';
 import { chart } from '../charts.js';
 import { levelOf } from '../heat.js';
-import { around, block, colour, columns, h, how, recordsLink, sureEnough, value, waiting } from '../parts.js';
+import { around, block, colour, columns, h, hiddenFindings, how, recordsLink, sureEnough, value, waiting } from '../parts.js';
 import { whyOf } from '../reasons.js';
 import { link, state } from '../state.js';
 import { day, dayInWords, dayOf, number, plural, sentences, share, t, told } from '../words.js';
@@ -102,6 +102,7 @@ async function seen(points, one, sentenceOf = sentence) {
       h('a', { class: 'name', href: link('map', { point: row.point, student: one.student }) }, row.name),
       tile(row),
       h('p', {}, sentenceOf(row))))),
+    hiddenFindings(answer, { toReview: sentenceOf === sentence }),
     how('student', answer, { folds: true }),
   ];
 }

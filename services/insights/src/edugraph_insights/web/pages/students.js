@@ -4,7 +4,7 @@
 
 import { actionForm, doneAbout, mayAct } from '../acting.js';
 import { ask } from '../api.js';
-import { aboutStudent, bar, block, compare, copyNames, folded, h, how, recordsLink, searchInput, table, value } from '../parts.js';
+import { aboutStudent, bar, block, compare, copyNames, folded, h, hiddenFindings, how, recordsLink, searchInput, table, value } from '../parts.js';
 import { courseInactive, whyOf } from '../reasons.js';
 import { changed, state } from '../state.js';
 import { day, knownShare, listed, number, plural, share, t, told } from '../words.js';
@@ -36,6 +36,7 @@ async function list(asked, questions, mayWrite) {
   return [
     search(all.length, rows.length),
     courseInactive(help),
+    hiddenFindings(help),
     h('div', { class: 'choices no-print', role: 'group', 'aria-label': t('students.view') }, ['', 'table'].map(each => choice('view', each, state().view ?? '', t(`students_view.${each || 'list'}`)))),
     isTable ? wholeTable(rows, all.length, { help, attention, questions, first }) : persons(rows, { help, attention, questions, first }),
     help && how('needs-help', help, { folds: true }),

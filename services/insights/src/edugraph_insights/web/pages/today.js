@@ -4,7 +4,7 @@
 import { actionForm, mayAct } from '../acting.js';
 import { ask } from '../api.js';
 import { heatMap } from '../heat.js';
-import { around, block, columns, copyNames, folded, h, how, peopleLinks, recordsLink, value } from '../parts.js';
+import { around, block, columns, copyNames, folded, h, hiddenFindings, how, peopleLinks, recordsLink, value } from '../parts.js';
 import { courseInactive, whyOf } from '../reasons.js';
 import { sparkLine } from '../spark.js';
 import { link, state } from '../state.js';
@@ -48,6 +48,7 @@ async function actions(asked, questions, mayWrite) {
     old >= OLD_SCHOOL_DAYS && h('p', { class: 'note' }, plural('today.old', old)),
     since && h('p', { class: 'note' }, t('today.since', { day: dayInWords(since) })),
     courseInactive(help),
+    hiddenFindings(answer),
     putOff > 0 && h('p', { class: 'note' }, plural('today.put_off', putOff)),
     answer.rows.length > 0 ? h('ol', { class: 'actions' }, answer.rows.map(row => h('li', { 'data-action': row.kind }, shown[row.kind](row)))) : nothing(answer),
     how('today', answer, { folds: true }),
