@@ -15,7 +15,7 @@ from edugraph_common.runtime.service.settings import Settings
 from edugraph_gateway.settings import GatewaySettings
 from edugraph_gateway.webhooks import WebhookSettings
 from edugraph_importer.graph import GraphSettings
-from edugraph_insights.settings import InsightsSettings
+from edugraph_insights.settings import InsightsSettings, MailSettings
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 SECTIONS: dict[str, type[BaseSettings]] = {
@@ -25,6 +25,7 @@ SECTIONS: dict[str, type[BaseSettings]] = {
     "Gateway": GatewaySettings,
     "Webhooks": WebhookSettings,
     "Insights": InsightsSettings,
+    "edugraph-digest: these, and those of insights": MailSettings,
     "Command line": ClientSettings,
 }
 HEAD = """# Configuration

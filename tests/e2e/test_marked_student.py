@@ -35,6 +35,7 @@ from edugraph_client import FileSource, Refused
 from edugraph_common.contracts.messages import ImportBatch
 from edugraph_common.contracts.records import parse_record
 from edugraph_common.contracts.reviews import text_hash
+from edugraph_common.runtime.shared_state.digests import Digests, DigestSubscription
 from edugraph_common.runtime.shared_state.job_store import connect
 from edugraph_common.runtime.shared_state.saved_views import SavedView, SavedViews, ViewState
 from edugraph_common.runtime.shared_state.sessions import Session, Sessions
@@ -307,6 +308,15 @@ def save_a_view(ground: Ground, marked: Marked) -> None:
         views.add("teacher", str(number), view)
 
 
+def subscribe_to_a_mail(ground: Ground, marked: Marked) -> None:
+    """As a student does who also teaches a course."""
+    client = connect(ground.system.engine.environment["EDUGRAPH_REDIS_URL"])
+    digest = DigestSubscription(
+        person=marked.id, course="c", address="marked@school.example", since=datetime.now(UTC)
+    )
+    Digests(client, timedelta(days=1)).keep("student", uuid4().hex, digest)
+
+
 def sign_in(ground: Ground, marked: Marked) -> None:
     """As the student does on the page; insights keeps who they are, and the issuer's token with all that is in it."""
     now = datetime.now(UTC)
@@ -432,6 +442,7 @@ def test_nothing_of_an_erased_student_is_left_anywhere(
     order, marked, client = random.Random(seed), Marked(seed), ground.system.client
     files = sources(marked)
     save_a_view(ground, marked)
+    subscribe_to_a_mail(ground, marked)
     sign_in(ground, marked)
     small = [
         marked.record(700),

@@ -321,6 +321,8 @@ WRITTEN_AND_READ: dict[str, tuple[str, str]] = {
     "reading_turns": ("n", ""),
     "lti_nonces": ("n", ""),
     "views": ("ni", ""),
+    "digests": ("ni", ""),
+    **dict.fromkeys(("digest_owners", "digest_mails"), ("n", "")),
     "action_permits": ("n", "g"),
     "audit": ("", ""),
     "audit_ended": ("", "gni"),

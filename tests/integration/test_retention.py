@@ -31,6 +31,7 @@ from edugraph_common.runtime.messaging.provisioning import apply_topology, manag
 from edugraph_common.runtime.messaging.topology import policies
 from edugraph_common.runtime.service.settings import Settings
 from edugraph_common.runtime.shared_state.audit import ENDED, ENTRIES, Audit
+from edugraph_common.runtime.shared_state.digests import OWNERS, DigestSubscription
 from edugraph_common.runtime.shared_state.job_store import (
     ENDING_RECORDS,
     JOBS,
@@ -291,6 +292,12 @@ class Ground:
         self.insights.views.add("swept-of-a-test", "v", SavedView(name="x", state=state))
         return self.ttl("edugraph:views:swept-of-a-test")
 
+    def digest(self) -> float:
+        assert self.insights.digests is not None
+        digest = DigestSubscription(person="t", course="c", address="a@b.example", since=NOW)
+        self.insights.digests.keep("swept-of-a-test", "d", digest)
+        return self.ttl("edugraph:digests:swept-of-a-test")
+
     def session(self) -> float:
         assert self.insights.login is not None
         return self.insights.login._lifetime / timedelta(minutes=1)
@@ -323,6 +330,7 @@ REACHED: dict[str, tuple[int, Callable[[Ground], Sequence[float]]]] = {
     "EDUGRAPH_CACHE_TTL_SECONDS": (10 * 86_400, lambda at: [at.answer()]),
     "EDUGRAPH_BATCH_DEADLINE_SECONDS": (5_000, lambda at: [at.analyzer["batch_deadline_seconds"]]),
     "EDUGRAPH_VIEW_RETENTION_DAYS": (30, lambda at: [at.view()]),
+    "EDUGRAPH_DIGEST_RETENTION_DAYS": (25, lambda at: [at.digest()]),
     "EDUGRAPH_SESSION_MINUTES": (15, lambda at: [at.session()]),
 }
 
@@ -343,6 +351,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator
         "EDUGRAPH_OIDC_CLIENT_ID": "edugraph-page",
         "EDUGRAPH_OIDC_CLIENT_SECRET": "nothing",
         "EDUGRAPH_OIDC_REDIRECT_URL": "http://127.0.0.1:1/ui/callback",
+        "EDUGRAPH_DIGEST_PAGE_URL": "http://127.0.0.1:1/ui/",
         "EDUGRAPH_AUTH": "off",
     }
     given = {name: str(value) for name, (value, _) in REACHED.items()}
@@ -350,6 +359,8 @@ def ground(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator
         yield Ground({**addresses, **given}, folder, client)
         client.delete(
             "edugraph:views:swept-of-a-test",
+            "edugraph:digests:swept-of-a-test",
+            OWNERS,
             "edugraph:llm:answer:error:swept-of-a-test",
             SWEEPING,
             SWEPT,

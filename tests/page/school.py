@@ -55,7 +55,10 @@ def imported_school(folder: Path) -> Iterator[Mapping[str, str]]:
 
 @dataclass(frozen=True)
 class Keys:
-    """API keys without a Redis: the key names the role, scopes after `+`, and after a colon the person."""
+    """API keys without a Redis: the key names the role, scopes after `+`, and after a colon the person.
+
+    T02 has no mail address.
+    """
 
     def caller(self, token: str, _now: datetime) -> Caller | None:
         if not token.startswith("eg_"):
@@ -64,7 +67,10 @@ class Keys:
         role, *given = named.split("+")
         roles: Any = (role,) if role else ()
         scopes: Any = tuple(given)
-        return Caller(f"key-{role}", scopes, roles, person or None)
+        address = None
+        if person and person != "T02":
+            address = f"{person.lower()}@school.example"
+        return Caller(f"key-{role}{person}", scopes, roles, person or None, address)
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,12 @@ def served(
     port = port or free_port()
     given = {name.removeprefix("EDUGRAPH_").lower(): value for name, value in environment.items()}
     # What a test writes past the importer begins no epoch, so an answer that is kept would be one of before.
-    settings = InsightsSettings.model_validate({**given, "auth": auth, "answer_cache_bytes": 0})
+    given |= {
+        "auth": auth,
+        "answer_cache_bytes": 0,
+        "digest_page_url": f"http://127.0.0.1:{port}/ui/",
+    }
+    settings = InsightsSettings.model_validate(given)
     keys: Any = Keys()
     insights = replace(open_insights(settings, now=lambda: NOW), key_ring=keys)
     application = (

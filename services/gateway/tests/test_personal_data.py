@@ -43,6 +43,7 @@ def test_the_inventory_has_each_place_and_the_days_that_are_set() -> None:
         "EDUGRAPH_CACHE_TTL_SECONDS",
         "EDUGRAPH_SESSION_MINUTES",
         "EDUGRAPH_VIEW_RETENTION_DAYS",
+        "EDUGRAPH_DIGEST_RETENTION_DAYS",
         "EDUGRAPH_BATCH_DEADLINE_SECONDS",
     }
     assert named - days.keys() == of_others

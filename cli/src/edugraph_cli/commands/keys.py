@@ -56,6 +56,10 @@ def create(  # noqa: PLR0917 - they are options of a command
         str | None,
         typer.Option(metavar="ID", help="the id of the teacher or student whose key it is"),
     ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="the mail address of that person, for digests"),
+    ] = None,
     expires: Annotated[
         str | None,
         typer.Option(
@@ -84,7 +88,9 @@ def create(  # noqa: PLR0917 - they are options of a command
     scopes = [cast("Scope", chosen.value) for chosen in scope or ()]
     roles = [cast("Role", chosen.value) for chosen in role or ()]
     with plain_errors(), keys_and_audit(password_stdin=password_stdin) as (keys, audit):
-        made = keys.create(name, scopes, now, expires=ends, roles=roles, person=person)
+        made = keys.create(
+            name, scopes, now, expires=ends, roles=roles, person=person, address=address
+        )
         audit.record(operator_name(), "key.create", made.key.key_id, now)
     if as_json:
         show_json({**_without_secret(made.key), "key": made.token})

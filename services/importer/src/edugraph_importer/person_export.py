@@ -21,6 +21,7 @@ from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import PLACES, Exporter
 from edugraph_common.contracts.record_fields import normal_id
 from edugraph_common.runtime.shared_state.audit import Entry
+from edugraph_common.runtime.shared_state.digests import DigestSubscription
 from edugraph_common.runtime.shared_state.fit_store import fit_keys, read_fit
 from edugraph_common.runtime.shared_state.object_store import BlobMissing, Blobs
 from edugraph_common.runtime.shared_state.saved_views import SavedView
@@ -46,7 +47,7 @@ from edugraph_importer.erasure.files import may_name
 from edugraph_importer.graph import Graph
 
 EXPORTED: AbstractSet[Exporter] = frozenset(
-    {"graph", "files", "fits", "jobs", "results", "dead_letters", "views", "audit"}
+    {"graph", "files", "fits", "jobs", "results", "dead_letters", "views", "digests", "audit"}
 )
 _SOURCE = re.compile(
     r"jobs/([^/]+)/source\.(ndjson|csv|xapi|openedx|workbook|parquet|case|outline|openstax|coherence_map)"
@@ -74,13 +75,14 @@ class Elsewhere(NamedTuple):
 
     `letters` takes a search in the body of a dead letter. It returns the queue of each letter in which something is
     found, with the findings, and raises Rejected if the broker has no dead letters. `entries` returns the entries of
-    the audit log about a student. `views` returns every saved view as JSON.
+    the audit log about a student. `views` returns every saved view as JSON, and `digests` every subscription.
     """
 
     search: Search
     letters: Callable[[Callable[[bytes], list[Any]]], list[tuple[str, list[Any]]]]
     entries: Callable[[str], Iterator[Entry]]
     views: Callable[[], Iterator[str]]
+    digests: Callable[[], Iterator[str]]
 
 
 class PersonExport:
@@ -129,6 +131,7 @@ class PersonExport:
                 self._add(archive, "redis/jobs_and_results.ndjson", self._redis_entries(records))
                 self._add(archive, "broker/dead_letters.ndjson", self._letters(person))
                 self._add(archive, "redis/views.ndjson", self._views(person))
+                self._add(archive, "redis/digests.ndjson", self._digests(person))
             self._add(archive, "redis/audit.ndjson", self._audit_entries())
             archive.writestr("index.txt", self._index(now))
         return self._counts
@@ -260,6 +263,17 @@ class PersonExport:
             if is_named_in(view, who, written):
                 own = view.person is not None and who.is_among((view.person,))
                 yield {"own": own, **view.model_dump(mode="json", exclude={"person"})}
+
+    def _digests(self, who: Person) -> Iterator[dict[str, Any]]:
+        """Yield the subscriptions of the person to weekly mails."""
+        for text in self._elsewhere.digests():
+            try:
+                digest = DigestSubscription.model_validate_json(text)
+            except ValidationError:
+                self._problems.append("A subscription to a weekly mail could not be read")
+                continue
+            if who.is_among((digest.person,)):
+                yield digest.model_dump(mode="json")
 
     def _labelled(self) -> Iterator[dict[str, Any]]:
         """Yield the student's labelled mistakes that the offline analyser has learned from."""

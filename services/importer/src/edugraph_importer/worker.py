@@ -84,6 +84,8 @@ def make_worker(settings: Settings) -> App:
         live_waiting = LiveWaiting(client)
         live_texts = LiveTextNumbers(client)
         texts = RedisTexts(client)
+        views = partial(texts.read, patterns_of("views"))
+        digests = partial(texts.read, patterns_of("digests"))
         privacy_secret = secret_of(settings.privacy_secret)
         audit = Audit(client, privacy_secret, settings.audit_retention_days)
         letters = open_dead_letters(settings)
@@ -113,7 +115,8 @@ def make_worker(settings: Settings) -> App:
                 search=jobs.entries_with,
                 letters=partial(read_dead_letters, settings, letters),
                 entries=partial(audit.about, "student"),
-                views=partial(texts.read, patterns_of("views")),
+                views=views,
+                digests=digests,
             ),
             now=now,
             audit=audit,

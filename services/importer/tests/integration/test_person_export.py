@@ -22,6 +22,7 @@ from edugraph_common.contracts.outcomes import Reject
 from edugraph_common.contracts.personal_data import PLACES
 from edugraph_common.contracts.records import Record, parse_record
 from edugraph_common.runtime.shared_state.audit import Entry
+from edugraph_common.runtime.shared_state.digests import DigestSubscription
 from edugraph_common.runtime.shared_state.fit_store import write_fit
 from edugraph_common.runtime.shared_state.object_store import Blobs, delete_old_exports, export_key
 from edugraph_common.runtime.shared_state.saved_views import SavedView, ViewState
@@ -50,10 +51,11 @@ def exported(
     letters: Callable[..., Any] = nothing,
     entries: Callable[..., Any] = nothing,
     views: Callable[..., Any] = nothing,
+    digests: Callable[..., Any] = nothing,
 ) -> dict[str, Any]:
     file = io.BytesIO()
     counts = PersonExport(
-        student, graph, blobs, Elsewhere(search, letters, entries, views), {}
+        student, graph, blobs, Elsewhere(search, letters, entries, views, digests), {}
     ).write(file, NOW)
     with zipfile.ZipFile(file) as archive:
         index = archive.read("index.txt").decode()
@@ -196,6 +198,24 @@ def test_saved_views_that_are_theirs_or_name_them_are_in_it(graph: Graph, tmp_pa
     ]
     assert "teacher-1" not in json.dumps(found["redis/views.ndjson"])
     assert "A saved view could not be read" in found["index"]
+
+
+def test_their_own_weekly_mails_are_in_it(graph: Graph, tmp_path: Path) -> None:
+    """Out: `_digests`, or the test whose they are there."""
+    data = {"student_id": "S01", "course_id": "c", "error_text": "x"}
+    record = parse_record({"type": "error_record", "timestamp": "2026-03-01", "data": data})
+    graph.write_batch(RecordBatch("j", 0, [(1, record)], (), 1))
+    joined(graph)
+    subscribers = ("S02", "S01", "S021")  # S01 is another id of S02
+    texts = []
+    for person in subscribers:
+        digest = DigestSubscription(person=person, course="c", address="a@b.example", since=NOW)
+        texts.append(digest.model_dump_json())
+    found = exported(
+        graph, Blobs(str(tmp_path)), "S02", digests=lambda: iter([*texts, "no digest"])
+    )
+    assert [each["person"] for each in found["redis/digests.ndjson"]] == ["S02", "S01"]
+    assert "A subscription to a weekly mail could not be read" in found["index"]
 
 
 def test_what_came_under_another_id_is_in_it(graph: Graph, tmp_path: Path) -> None:

@@ -330,6 +330,14 @@ def need_to_lead(graph: Graph, caller: Caller, student: str, course: str, now: d
         raise Refusal(403, "rows", words, caller.client_id)
 
 
+def leads_in(graph: Graph, caller: Caller, course: str, now: datetime) -> bool:
+    """Return whether this caller, as a teacher, leads a student in this course now."""
+    if "teacher" not in caller.roles or not caller.person:
+        return False
+    led = _led(graph, own_person(graph, caller), course, None, now=now, former=timedelta(0))
+    return bool(_in_course(graph, course, led, None))
+
+
 def _not_restricted(graph: Graph, student: str) -> frozenset[str]:
     return frozenset(row["student"] for row in graph.read("not_restricted", students=[student]))
 

@@ -17,6 +17,7 @@ from edugraph_common.runtime.shared_state.action_permits import ActionPermits
 from edugraph_common.runtime.shared_state.audit import Audit
 from edugraph_common.runtime.shared_state.bootstrap_key import KeysWithBootstrap
 from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller, KeyRing
+from edugraph_common.runtime.shared_state.digests import DigestMails, Digests
 from edugraph_common.runtime.shared_state.graph_changes import GraphChanges
 from edugraph_common.runtime.shared_state.job_store import connect
 from edugraph_common.runtime.shared_state.lti import LaunchReader, UsedNonces, platforms_of
@@ -93,7 +94,7 @@ class Insights:
     `now` returns aware times. `issuer` is None without OIDC, `login` without a client at the issuer, `lti` without a
     learning platform, and `sessions` without an issuer and a learning platform. Without `answers`, each answer is
     computed. Without `rate_limiter`, callers may ask as often as they like. Without `columns`, each question reads
-    the graph.
+    the graph. Without an address of the page for digests, `digests` is None.
     """
 
     settings: InsightsSettings
@@ -112,6 +113,8 @@ class Insights:
     rate_limiter: RateLimiter | None = None
     large: LargeQuestions = field(default_factory=LargeQuestions)
     columns: ColumnStore | None = None
+    digests: Digests | None = None
+    mails: DigestMails | None = None
 
     @property
     def zone(self) -> ZoneInfo:
@@ -226,6 +229,9 @@ def open_insights(
     if settings.answer_cache_bytes:
         epochs = CourseEpochs(changes.since)
         answers = AnswerCache(settings.answer_cache_bytes, epochs.of)
+    digests = None
+    if settings.digest_page_url:
+        digests = Digests(client, timedelta(days=settings.digest_retention_days))
     return Insights(
         settings=settings,
         graph=graph,
@@ -247,4 +253,6 @@ def open_insights(
             keys="edugraph:reading-turns:",
         ),
         columns=ColumnStore(graph, changes.since, ZoneInfo(settings.school_time_zone)),
+        digests=digests,
+        mails=DigestMails(client),
     )

@@ -10,6 +10,7 @@ from edugraph_common.runtime.service.metrics_server import serve_metrics
 from edugraph_common.runtime.service.settings import settings_or_exit
 from edugraph_common.runtime.service.slow_headers import ImpatientProtocol
 from edugraph_insights.app import make_application
+from edugraph_insights.digest.figures import DigestFigures
 from edugraph_insights.insights import open_insights
 from edugraph_insights.settings import InsightsSettings
 
@@ -20,9 +21,11 @@ GRACE_SECONDS = 30  # for running requests at a shutdown
 def main() -> None:
     settings = settings_or_exit(InsightsSettings)
     configure_logs(settings.log_format, settings.log_level)
-    application = make_application(open_insights(settings))
+    insights = open_insights(settings)
+    application = make_application(insights)
     if settings.metrics_port:
-        serve_metrics(settings.metrics_host, settings.metrics_port, exposition)
+        digests = DigestFigures(insights.mails)
+        serve_metrics(settings.metrics_host, settings.metrics_port, lambda: exposition(digests))
     config = uvicorn.Config(
         application,
         host=settings.insights_host,

@@ -2,8 +2,10 @@
 
 import re
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.data_sources import TimeZone
@@ -12,6 +14,8 @@ from edugraph_common.runtime.service.lti_key import LtiKey
 from edugraph_common.runtime.service.settings import LtiSettings, OidcSettings
 
 # A browser comes to this service by an encrypted address, or on the same machine.
+# A mail address in ASCII. Nothing of it can end a header or begin another address.
+ADDRESS = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$"
 _OWN_ADDRESS = r"(https://[^/?#]+|http://(127\.0\.0\.1|localhost)(:\d+)?)"
 
 
@@ -123,6 +127,22 @@ class InsightsSettings(OidcSettings, LtiSettings):
         description="days after which saved views are deleted if their owner neither lists nor changes them",
     )
 
+    digest_page_url: str | None = Field(
+        default=None,
+        description="https://, the public address, and /ui/: with it teachers may subscribe to a weekly mail about a "
+        "course, whose links begin with it; needs EDUGRAPH_PRIVACY_SECRET, and the command edugraph-digest",
+    )
+    digest_names: bool = Field(
+        default=False,
+        description="true: names of students stand in these mails; false: numbers only",
+    )
+    digest_retention_days: int = Field(
+        default=180,
+        ge=1,
+        le=3_650,
+        description="days after which a subscription ends if its owner neither looks at it nor changes it",
+    )
+
     neo4j_uri: str = Field(
         description="address of the graph; the user needs only the right to read"
     )
@@ -206,4 +226,49 @@ class InsightsSettings(OidcSettings, LtiSettings):
             f"{_OWN_ADDRESS}/ui/lti/launch", self.lti_launch_url
         ):
             raise ValueError("EDUGRAPH_LTI_LAUNCH_URL must be https://, a name, and /ui/lti/launch")
+        return self
+
+    @model_validator(mode="after")
+    def digest_is_whole(self) -> Self:
+        """Raise ValueError if the links of a digest would lead nowhere, or could not be signed."""
+        if not self.digest_page_url:
+            return self
+        if not re.fullmatch(f"{_OWN_ADDRESS}/ui/", self.digest_page_url):
+            raise ValueError("EDUGRAPH_DIGEST_PAGE_URL must be https://, a name, and /ui/")
+        if self.privacy_secret is None:
+            raise ValueError("EDUGRAPH_DIGEST_PAGE_URL needs EDUGRAPH_PRIVACY_SECRET")
+        return self
+
+
+class MailSettings(BaseSettings):
+    """The settings of the mail server. Only the command `edugraph-digest` has them."""
+
+    model_config = SettingsConfigDict(env_prefix="EDUGRAPH_", extra="ignore", frozen=True)
+
+    smtp_url: SecretStr = Field(
+        description="smtps://user:password@host:465, or smtp:// with STARTTLS, mostly on port 587"
+    )
+    smtp_from: str = Field(
+        pattern=ADDRESS,
+        description="mail address from which digests come, such as no-reply@school.example",
+    )
+
+    @model_validator(mode="after")
+    def server_is_named(self) -> Self:
+        """Raise ValueError if the address does not name a server."""
+        parts = urlsplit(self.smtp_url.get_secret_value())
+        if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
+            raise ValueError(
+                "EDUGRAPH_SMTP_URL must be smtps:// or smtp://, and the name of a server"
+            )
+        return self
+
+
+class DigestSettings(InsightsSettings, MailSettings):
+    """The settings of the command that sends digests."""
+
+    @model_validator(mode="after")
+    def there_are_digests(self) -> Self:
+        if not self.digest_page_url:
+            raise ValueError("EDUGRAPH_DIGEST_PAGE_URL is missing: without it nobody subscribes")
         return self

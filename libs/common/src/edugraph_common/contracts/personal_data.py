@@ -37,10 +37,13 @@ Eraser = Literal[
     "answers",
     "members",
     "views",
+    "digests",
 ]
 """The part of an erasure that erases a person there. The result of an erasure is grouped by these names."""
 
-Exporter = Literal["graph", "files", "fits", "jobs", "results", "dead_letters", "views", "audit"]
+Exporter = Literal[
+    "graph", "files", "fits", "jobs", "results", "dead_letters", "views", "digests", "audit"
+]
 """The part of `edugraph export-person` that reads a person's data there."""
 
 
@@ -901,8 +904,9 @@ _REDIS = (
         ("edugraph:keys", "edugraph:keys-made"),
         "pseudonymous",
         Words(
-            "API keys as hashes with their names, roles, and the id of the teacher or student whose key it is",
-            "API 密钥的散列值、名称、角色，以及所属教师或学生的编号",
+            "API keys as hashes with their names, roles, the id of the teacher or student whose key it is, and the "
+            "mail address that an operator gave it",
+            "API 密钥的散列值、名称、角色、所属教师或学生的编号，以及运维人员填写的邮件地址（如有）",
         ),
         Words("to let callers in", "验证调用者"),
         Words("until they are revoked", "直到撤销"),
@@ -1065,6 +1069,59 @@ _REDIS = (
             "revoked are seen by nobody, and end by themselves",
             "若有人从仍打开的页面再次保存该编号，请再删除一次。已撤销密钥的视图无人可见，到期自行消失",
         ),
+    ),
+    DataPlace(
+        "redis.digests",
+        Store.REDIS,
+        ("edugraph:digests:*",),
+        "personal",
+        Words(
+            "teachers who get a weekly mail: their id, their mail address, the course and the language",
+            "订阅每周邮件的教师：其编号、邮件地址、课程和语言",
+        ),
+        Words("to send a teacher the weekly mail of a course", "向教师发送课程的每周邮件"),
+        Words(
+            "until the teacher ends it or leads nobody in the course, or 180 days after they last looked at it",
+            "直到教师退订或不再带该课程的学生，或教师最后一次查看之后 180 天",
+        ),
+        retention="EDUGRAPH_DIGEST_RETENTION_DAYS",
+        eraser="digests",
+        exporter="digests",
+        left=Words(
+            "mails that were sent are in the mailboxes of their receivers",
+            "已发送的邮件在收件人的邮箱中",
+        ),
+    ),
+    DataPlace(
+        "redis.digest_owners",
+        Store.REDIS,
+        ("edugraph:digest-owners",),
+        "pseudonymous",
+        Words(
+            "which account or API key has which subscription to a weekly mail",
+            "每个每周邮件订阅属于哪个账户或 API 密钥",
+        ),
+        Words("to end a subscription by the link in a mail", "通过邮件中的链接退订"),
+        Words(
+            "until the run of the command after the end of the subscription",
+            "直到订阅结束后该命令的下一次运行",
+        ),
+        left=Words(
+            "it names an account and a random number; the next run of the command deletes it",
+            "其中只有账户和随机编号；该命令下一次运行时删除",
+        ),
+    ),
+    DataPlace(
+        "redis.digest_mails",
+        Store.REDIS,
+        ("edugraph:digest-mail:*", "edugraph:digest-counts"),
+        "none",
+        _NO_PERSON,
+        Words(
+            "whether the mail of a week was sent, and how many were, by random numbers",
+            "某周的邮件是否已发送及发送数量（以随机编号表示）",
+        ),
+        Words("30 days; the numbers for ever", "30 天；数量永久保留"),
     ),
     DataPlace(
         "redis.action_permits",

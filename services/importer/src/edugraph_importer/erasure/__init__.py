@@ -25,6 +25,7 @@ from edugraph_common.contracts.records import InvalidRecord
 from edugraph_common.contracts.words import is_in
 from edugraph_common.runtime.messaging.dead_letters import Rewritten
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
+from edugraph_common.runtime.shared_state.digests import DigestSubscription
 from edugraph_common.runtime.shared_state.job_store import LETTERS_TO_CLEAN, Jobs
 from edugraph_common.runtime.shared_state.object_store import (
     ERASURES,
@@ -396,6 +397,11 @@ class Erasure:
         report.removed["views"] = {
             "views": self.texts.rewrite(patterns_of("views"), change, dry_run=dry_run)
         }
+        report.removed["digests"] = {
+            "digests": self.texts.rewrite(
+                patterns_of("digests"), _digest_without(person), dry_run=dry_run
+            )
+        }
         go_on()
         with suppress(Rejected):  # the embedded broker has no dead letters
             rewritten = self.rewrite_letters(_letter_without(person), dry_run=dry_run, go_on=go_on)
@@ -469,6 +475,21 @@ def _view_without(who: Who, written: re.Pattern[str] | None) -> Callable[[str], 
         except ValidationError:
             return ""  # A view that cannot be parsed may name anybody, and nobody can open it.
         if is_named_in(view, who, written):
+            return ""
+        return text
+
+    return change
+
+
+def _digest_without(who: Who) -> Callable[[str], str]:
+    """Return the function that maps a subscription to itself, or to "" if the person is the subscriber."""
+
+    def change(text: str) -> str:
+        try:
+            digest = DigestSubscription.model_validate_json(text)
+        except ValidationError:
+            return ""  # Nobody gets a mail by it, and it may name anybody.
+        if who.is_among((digest.person,)):
             return ""
         return text
 

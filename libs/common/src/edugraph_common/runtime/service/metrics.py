@@ -20,6 +20,7 @@ AnalysisOutcome = Literal["asked", "cached", "offline", "unanswered", "skipped",
 BudgetLevel = Literal["under", "nearly", "spent"]
 PartWay = Literal["single", "repair"]
 ReaperOutcome = Literal["sent again", "failed"]
+DigestOutcome = Literal["sent", "refused", "postponed", "unknown"]
 WebhookOutcome = Literal["delivered", "failed", "refused", "given up", "unreadable"]
 
 RECORD_TYPES = (
@@ -334,6 +335,15 @@ ANSWERS_KEPT = Counter(
     "answers_total",
     "Answers to questions: computed from the graph, or kept for a minute after that",
     (Label("came_from", ("graph", "cache")),),
+)
+DIGEST_MAILS = Counter(
+    "insights",
+    "digest_mails_total",
+    "Weekly mails by outcome, as Redis counts them: each replica shows the same number. refused: the server will "
+    "not take it; postponed: a try that the next run repeats; unknown: a process or connection ended in the middle, "
+    "so the mail is not sent again",
+    (Label("outcome", _words(DigestOutcome)),),
+    opened_apart=True,
 )
 JOBS_REAPED = Counter(
     "gateway",

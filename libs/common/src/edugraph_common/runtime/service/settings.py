@@ -259,6 +259,10 @@ class OidcSettings(BaseSettings):
         default="edugraph_person",
         description="the claim that has the caller's id as a teacher or student",
     )
+    oidc_email_claim: str = Field(
+        default="email",
+        description="the claim of the access token that has the caller's mail address, to which a digest goes",
+    )
 
     @model_validator(mode="after")
     def issuer_is_whole(self) -> Self:

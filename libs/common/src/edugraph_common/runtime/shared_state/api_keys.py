@@ -26,7 +26,7 @@ _NOBODY = hashlib.sha256(b"").hexdigest()
 class ApiKey(ContractModel):
     """An API key. Its secret is kept only as a hash.
 
-    `person` is the id of the teacher or student who owns the key, as in the graph.
+    `person` is the id of the teacher or student who owns the key, as in the graph. `address` is their mail address.
     """
 
     key_id: str
@@ -37,6 +37,7 @@ class ApiKey(ContractModel):
     expires: datetime | None = None
     roles: tuple[Role, ...] = ()
     person: str | None = None
+    address: str | None = None
 
     def stored(self) -> str:
         """Return the JSON for Redis."""
@@ -68,6 +69,7 @@ class ApiKeys:
         expires: datetime | None = None,
         roles: Iterable[Role] = (),
         person: str | None = None,
+        address: str | None = None,
         random: Callable[[int], str] = secrets.token_hex,
     ) -> NewKey:
         key_id = random(6)
@@ -81,6 +83,7 @@ class ApiKeys:
             expires=expires,
             roles=tuple(dict.fromkeys(roles)),
             person=person,
+            address=address,
         )
         with redis_errors():
             pipe = self._redis.pipeline()

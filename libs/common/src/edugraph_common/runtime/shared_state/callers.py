@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from edugraph_common.contracts.permissions import ROLES, SCOPES, Role, Scope
@@ -18,13 +18,15 @@ MAX_REMEMBERED_KEYS = 10_000
 class Caller:
     """A caller. `client_id` names the client in limits, idempotency keys and the audit log. It is not a secret.
 
-    `person` is the id in the graph of the teacher or student who calls.
+    `person` is the id in the graph of the teacher or student who calls. `address` is the mail address that the
+    issuer, the learning platform or an operator gave. It is in no log, and two callers do not differ by it.
     """
 
     client_id: str
     scopes: tuple[Scope, ...]
     roles: tuple[Role, ...] = ()
     person: str | None = None
+    address: str | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.person is not None:  # a key or a token may write the id in another form
@@ -64,7 +66,17 @@ class KeyRing:
         # The secret is also compared for a missing key, so that the time does not show which keys exist.
         if not matches(key, secret) or key is None or not key.is_valid(now):
             return None
-        return Caller(key.key_id, key.scopes, key.roles, key.person)
+        return Caller(key.key_id, key.scopes, key.roles, key.person, key.address)
+
+    def key(self, key_id: str, now: datetime) -> ApiKey | None:
+        """Return a key as it is now, without its secret, or None if it is revoked or expired.
+
+        Raises Retryable if Redis does not answer.
+        """
+        key = self._keys.find(key_id)
+        if key is None or not key.is_valid(now):
+            return None
+        return key
 
     def remembered(self, token: str, now: datetime) -> Caller | None:
         """Return the caller if the key is in the cache, else None. The call never waits."""

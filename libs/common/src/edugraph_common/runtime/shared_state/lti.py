@@ -186,6 +186,7 @@ class Platform:
                 scopes=scopes,
                 roles=roles,
                 person=self._account_id(self.described.account_home, own_name),
+                address=text_of(claims.get("email")) or None,
             ),
             nonce=text_of(claims.get("nonce")),
             name=text_of(claims.get("name")),

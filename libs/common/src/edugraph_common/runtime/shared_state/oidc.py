@@ -81,6 +81,7 @@ class Issuer:
         self._scope_claim = settings.oidc_scope_claim
         self._role_claim = settings.oidc_role_claim
         self._person_claim = settings.oidc_person_claim
+        self._email_claim = settings.oidc_email_claim
         self._fetch = fetch or fetched_json
         self._endpoints: Endpoints | None = None
         self._keys = SigningKeys(self._load, "the OIDC issuer", clock)
@@ -220,7 +221,12 @@ class Issuer:
         person = claims.get(self._person_claim)
         if not isinstance(person, str) or not person:
             person = None
-        return Caller(f"oidc:{subject}", scopes, roles, person)
+        # An address that the issuer has not checked may be somebody else's.
+        address = claims.get(self._email_claim)
+        is_checked = claims.get("email_verified", True) is True
+        if not is_checked or not isinstance(address, str):
+            address = None
+        return Caller(f"oidc:{subject}", scopes, roles, person, address)
 
     def _load(self) -> KeySet:
         """Return the issuer's keys, and keep its addresses. Raises httpx.HTTPError and ValueError."""

@@ -89,8 +89,8 @@ ACCESS: dict[RedisService, Access] = {
         appends=("redis.audit",),
         commands=("+info",),
     ),
-    # Insights looks up callers, keeps sessions and saved views, permits actions, and writes to the audit log. The
-    # importer appends the changes of the graph.
+    # Insights looks up callers, keeps sessions, saved views and digests, permits actions, and writes to the audit
+    # log. The importer appends the changes of the graph.
     "insights": Access(
         uses=(
             "redis.action_permits",
@@ -99,12 +99,15 @@ ACCESS: dict[RedisService, Access] = {
             "redis.lti_nonces",
             "redis.reading_turns",
             "redis.views",
+            "redis.digests",
+            "redis.digest_owners",
+            "redis.digest_mails",
         ),
         reads=("redis.keys", "redis.graph_changes", "redis.audit_ended"),
         appends=("redis.audit",),
     ),
-    # An erasure searches results, answers of the model and saved views. The export of a person searches the audit
-    # log.
+    # An erasure searches results, answers of the model, saved views and digests. The export of a person searches the
+    # audit log.
     "importer": Access(
         uses=(
             *_JOBS,
@@ -124,6 +127,7 @@ ACCESS: dict[RedisService, Access] = {
             "redis.turns",
             "redis.to_clean",
             "redis.views",
+            "redis.digests",
             "redis.dead_letters",
             "redis.audit_keys",
             "redis.logged",

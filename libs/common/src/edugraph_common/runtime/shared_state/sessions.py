@@ -16,6 +16,7 @@ import hmac
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol, cast
 
@@ -201,7 +202,7 @@ class Sessions:
         # Nobody who teaches or learns says on the page who leads a group.
         if "teacher" in caller.roles or "student" in caller.roles:
             scopes = tuple(scope for scope in caller.scopes if scope != "roster")
-            return Caller(caller.client_id, scopes, caller.roles, caller.person)
+            return replace(caller, scopes=scopes)
         return caller
 
     def remembered(self, _token: str, _now: datetime) -> Caller | None:

@@ -8,6 +8,7 @@ import { around, block, columns, copyNames, folded, h, hiddenFindings, how, peop
 import { courseInactive, whyOf } from '../reasons.js';
 import { sparkLine } from '../spark.js';
 import { link, state } from '../state.js';
+import { weeklyMail } from '../weekly.js';
 import { dayInWords, dayOf, listed, number, plural, share, space, t } from '../words.js';
 import { dueInClass } from './due.js';
 import { trendTable } from './weeks.js';
@@ -27,6 +28,7 @@ export function today({ asked, questions, person }) {
       questions.has('due') && block(t('due.title'), () => dueInClass(asked), { 'data-question': 'due' }),
       questions.has('trend') && block(t('today.trend'), () => trend(asked, questions), { 'data-question': 'trend' }),
       questions.has('changes') && block(t('today.changes'), () => changes(asked), { 'data-question': 'changes' }),
+      mayAct({ questions, person }) && weeklyMail(),
     ]),
   ];
 }

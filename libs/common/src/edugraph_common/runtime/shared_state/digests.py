@@ -1,0 +1,205 @@
+"""Weekly digests in Redis: who gets the mail of a course, and what became of each mail.
+
+Insights writes the subscriptions. The command `edugraph-digest` reads them and sends the mails (docs/adr/0145). An
+erasure in the importer deletes the subscriptions of the person.
+
+A mail is claimed before it is handed over, and its outcome is kept afterwards. A claim whose outcome is missing means
+that the process ended in between, so nobody knows whether the mail went out. Such a mail is not sent again.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Literal, NamedTuple, cast, get_args
+
+import redis
+from pydantic import ValidationError
+
+from edugraph_common.contracts.contract_model import MessageModel
+from edugraph_common.runtime.service.metrics import DigestOutcome
+from edugraph_common.runtime.service.redis_errors import redis_errors
+
+MOST_DIGESTS = 30  # of one caller
+# The id of each subscription -> the client whose it is.
+OWNERS = "edugraph:digest-owners"
+# Outcome -> number of mails, since the installation exists.
+COUNTS = "edugraph:digest-counts"
+# The outcome of a mail is kept for longer than the week that the mail is about.
+_OUTCOME_LIFETIME = timedelta(days=30)
+
+OUTCOMES: tuple[DigestOutcome, ...] = get_args(DigestOutcome)
+_CLAIMED = "claimed "  # then follows the moment of the claim
+
+
+class DigestSubscription(MessageModel):
+    """A subscription as Redis stores it. It may outlive an upgrade.
+
+    `person` is the id of the teacher in the graph. `address` is the mail address that the issuer or an operator gave.
+    """
+
+    person: str
+    course: str
+    address: str
+    language: Literal["en", "zh"] = "en"
+    since: datetime
+
+
+class OwnedDigest(NamedTuple):
+    """A subscription with its id and its owner."""
+
+    id: str
+    client_id: str
+    digest: DigestSubscription
+
+
+class Digests:
+    """The subscriptions of all callers. They expire `lifetime` after their owner last read or changed them.
+
+    Each method raises Retryable when Redis does not answer.
+    """
+
+    def __init__(self, client: "redis.Redis", lifetime: timedelta) -> None:
+        self._redis = client
+        self._lifetime = lifetime
+
+    def of(self, client_id: str) -> dict[str, DigestSubscription]:
+        """Return id -> subscription of a caller, in the order of the courses. They live on from now."""
+        key = _key(client_id)
+        with redis_errors():
+            pipe = self._redis.pipeline()
+            pipe.hgetall(key)
+            pipe.pexpire(key, self._lifetime)
+            found = cast("dict[str, str]", pipe.execute()[0])
+        digests = {}
+        for digest_id, text in found.items():
+            digest = _read(text)
+            if digest is not None:
+                digests[digest_id] = digest
+        return dict(sorted(digests.items(), key=lambda each: each[1].course))
+
+    def keep(self, client_id: str, digest_id: str, digest: DigestSubscription) -> None:
+        """Add a subscription or replace it."""
+        key = _key(client_id)
+        with redis_errors():
+            pipe = self._redis.pipeline()
+            # The owner comes first: a subscription that nobody finds could not be ended by its link.
+            pipe.hset(OWNERS, digest_id, client_id)
+            pipe.hset(key, digest_id, digest.model_dump_json())
+            pipe.pexpire(key, self._lifetime)
+            pipe.execute()
+
+    def end(self, client_id: str, digest_id: str) -> bool:
+        """Delete a subscription of a caller, and return whether it existed."""
+        with redis_errors():
+            existed = bool(self._redis.hdel(_key(client_id), digest_id))
+            if existed:
+                self._redis.hdel(OWNERS, digest_id)
+        return existed
+
+    def end_by_id(self, digest_id: str) -> bool:
+        """Delete a subscription, and return whether it existed."""
+        owner = self._owner(digest_id)
+        if owner is None:
+            return False
+        return self.end(owner, digest_id)
+
+    def find(self, digest_id: str) -> OwnedDigest | None:
+        """Return a subscription as it is now, or None if it has ended."""
+        owner = self._owner(digest_id)
+        if owner is None:
+            return None
+        with redis_errors():
+            text = cast("str | None", self._redis.hget(_key(owner), digest_id))
+        digest = None
+        if text is not None:
+            digest = _read(text)
+        if digest is None:
+            return None
+        return OwnedDigest(digest_id, owner, digest)
+
+    def ids(self) -> list[str]:
+        """Return the ids of all subscriptions. Some may have ended."""
+        with redis_errors():
+            return sorted(cast("list[str]", self._redis.hkeys(OWNERS)))
+
+    def forget_owner(self, digest_id: str) -> None:
+        """Forget whose a subscription was that has ended by itself or by an erasure."""
+        with redis_errors():
+            self._redis.hdel(OWNERS, digest_id)
+
+    def _owner(self, digest_id: str) -> str | None:
+        with redis_errors():
+            return cast("str | None", self._redis.hget(OWNERS, digest_id))
+
+
+class DigestMails:
+    """The outcome of the mail of each subscription and week. Each method raises Retryable without Redis."""
+
+    def __init__(self, client: "redis.Redis") -> None:
+        self._redis = client
+
+    def state(self, digest_id: str, week: str) -> str:
+        """Return the outcome of a mail, the claim of it, or "" if nobody has begun to send it."""
+        with redis_errors():
+            return cast("str | None", self._redis.get(_mail(digest_id, week))) or ""
+
+    def claim(self, digest_id: str, week: str, now: datetime) -> bool:
+        """Claim a mail, and return whether the caller may send it. Only one caller ever may."""
+        with redis_errors():
+            claimed = self._redis.set(
+                _mail(digest_id, week),
+                _CLAIMED + now.isoformat(),
+                nx=True,
+                px=_OUTCOME_LIFETIME,
+            )
+        return bool(claimed)
+
+    def end(self, digest_id: str, week: str, outcome: DigestOutcome) -> None:
+        """Keep the outcome of a claimed mail and count it. A postponed mail can be claimed again."""
+        key = _mail(digest_id, week)
+        with redis_errors():
+            pipe = self._redis.pipeline()
+            if outcome == "postponed":
+                pipe.delete(key)
+            else:
+                pipe.set(key, outcome, px=_OUTCOME_LIFETIME)
+            pipe.hincrby(COUNTS, outcome, 1)
+            pipe.execute()
+
+    def counts(self) -> Mapping[DigestOutcome, int]:
+        """Return outcome -> number of mails, since the installation exists."""
+        with redis_errors():
+            found = cast("dict[str, str]", self._redis.hgetall(COUNTS))
+        return {outcome: int(found.get(outcome, 0)) for outcome in OUTCOMES}
+
+
+def claimed_at(state: str) -> datetime | None:
+    """Return when a mail was claimed, or None if the state is not a claim."""
+    if not state.startswith(_CLAIMED):
+        return None
+    return datetime.fromisoformat(state.removeprefix(_CLAIMED))
+
+
+def live_digests(digests: Digests) -> Iterator[OwnedDigest]:
+    """Yield each subscription as it is at the moment when its turn comes."""
+    for digest_id in digests.ids():
+        found = digests.find(digest_id)
+        if found is None:
+            digests.forget_owner(digest_id)
+        else:
+            yield found
+
+
+def _read(text: str) -> DigestSubscription | None:
+    """Return None for a text that is not a subscription."""
+    try:
+        return DigestSubscription.model_validate_json(text)
+    except ValidationError:
+        return None
+
+
+def _key(client_id: str) -> str:
+    return f"edugraph:digests:{client_id}"
+
+
+def _mail(digest_id: str, week: str) -> str:
+    return f"edugraph:digest-mail:{digest_id}:{week}"

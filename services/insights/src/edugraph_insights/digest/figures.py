@@ -1,0 +1,29 @@
+"""The figures of digests in /metrics. The command that sends them ends at once, so Redis keeps its numbers."""
+
+from collections.abc import Iterable
+
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from edugraph_common.contracts.errors import Failure
+from edugraph_common.runtime.service import metrics
+from edugraph_common.runtime.shared_state.digests import DigestMails
+
+
+class DigestFigures(Collector):
+    """The numbers of mails by outcome. They are missing while Redis does not answer."""
+
+    def __init__(self, mails: DigestMails | None) -> None:
+        self._mails = mails
+
+    def collect(self) -> Iterable[Metric]:
+        if self._mails is None:
+            return []
+        family = metrics.DIGEST_MAILS.family()
+        try:
+            counts = self._mails.counts()
+        except Failure:
+            return []
+        for outcome, number in counts.items():
+            family.add_metric([outcome], number)
+        return [family]

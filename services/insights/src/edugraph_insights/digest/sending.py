@@ -1,0 +1,134 @@
+"""One run over all subscriptions: who gets which mail now, each once a week."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+import structlog
+
+from edugraph_common.contracts.errors import Retryable
+from edugraph_common.runtime.service.metrics import DigestOutcome
+from edugraph_common.runtime.service.problems import Problem
+from edugraph_common.runtime.shared_state.callers import Caller
+from edugraph_common.runtime.shared_state.digests import (
+    DigestMails,
+    Digests,
+    OwnedDigest,
+    claimed_at,
+    live_digests,
+)
+from edugraph_insights.access import leads_in
+from edugraph_insights.digest.ending import end_link
+from edugraph_insights.digest.lines import Sentences, course_name, lines_of
+from edugraph_insights.digest.mail import MailServer, written_mail
+from edugraph_insights.insights import Insights
+from edugraph_insights.settings import DigestSettings
+
+# A claim of another run is older than this only if that run has died.
+LONGEST_HAND_OVER = timedelta(minutes=15)
+Passed = Literal["done before", "under way", "nothing to say", "ended", "not read"]
+log = structlog.get_logger()
+
+
+@dataclass
+class Run:
+    """One run. `server` is asked only if there is a mail to send.
+
+    `results` counts the outcomes of the mails of this run, and the subscriptions that get none now.
+    """
+
+    insights: Insights
+    settings: DigestSettings
+    digests: Digests
+    mails: DigestMails
+    server: MailServer
+    results: Counter[DigestOutcome | Passed] = field(default_factory=Counter)
+
+    def send_all(self) -> None:
+        """Send the mail of this week to each subscriber who has not got it.
+
+        Raises ServerAway when the mail server cannot be used, and Retryable when Redis does not answer.
+        """
+        week = week_of(self.insights)
+        for owned in live_digests(self.digests):
+            self.results[self._send(owned, week)] += 1
+
+    def _send(self, owned: OwnedDigest, week: str) -> DigestOutcome | Passed:
+        now = self.insights.now()
+        state = self.mails.state(owned.id, week)
+        if state:
+            return self._look_back(owned.id, week, state, now)
+        caller = self._rights_of(owned, now)
+        if caller is None:
+            self.digests.end(owned.client_id, owned.id)
+            return "ended"
+        try:
+            mail = self._mail(owned, caller, week, now)
+        except (Problem, Retryable) as error:
+            log.warning("digest_not_read", digest=owned.id, reason=type(error).__name__)
+            return "not read"
+        if mail is None:
+            return "nothing to say"
+        self.server.make_ready()
+        # Reading took a while. A subscriber who ended it meanwhile, or was erased, gets nothing.
+        if self.digests.find(owned.id) != owned:
+            return "ended"
+        if not self.mails.claim(owned.id, week, now):
+            return "under way"
+        outcome = self.server.hand_over(owned.digest.address, mail)
+        self.mails.end(owned.id, week, outcome)
+        return outcome
+
+    def _look_back(
+        self, digest_id: str, week: str, state: str, now: datetime
+    ) -> DigestOutcome | Passed:
+        """Return what an earlier run did. A claim that it left behind ends as unknown, and nothing is sent again."""
+        claimed = claimed_at(state)
+        if claimed is None:
+            return "done before"
+        if now - claimed < LONGEST_HAND_OVER:
+            return "under way"
+        self.mails.end(digest_id, week, "unknown")
+        return "unknown"
+
+    def _rights_of(self, owned: OwnedDigest, now: datetime) -> Caller | None:
+        """Return the subscriber as a caller, or None if the subscriber has no right to the course any more."""
+        digest = owned.digest
+        if owned.client_id.startswith(_OTHER_CLIENTS):
+            caller = Caller(owned.client_id, (), ("teacher",), digest.person)
+        else:
+            key = self.insights.key_ring.key(owned.client_id, now)
+            if key is None:
+                return None
+            caller = Caller(key.key_id, (), key.roles, key.person)
+        if not leads_in(self.insights.graph, caller, digest.course, now):
+            return None
+        # Another role of the subscriber may see more than the teacher, and the digest is the teacher's.
+        return Caller(owned.client_id, (), ("teacher",), caller.person)
+
+    def _mail(self, owned: OwnedDigest, caller: Caller, week: str, now: datetime) -> bytes | None:
+        digest = owned.digest
+        lines = lines_of(self.insights, caller, digest.course, digest.language)
+        if not lines:
+            return None
+        return written_mail(
+            lines,
+            sentences=Sentences(digest.language),
+            course=course_name(self.insights, digest.course),
+            sender=self.settings.smtp_from,
+            to=digest.address,
+            end_link=end_link(self.settings, owned.id),
+            message_id=f"{owned.id}.{week}",
+            now=now,
+        )
+
+
+# Clients that are known by a token of somebody else. All others have an API key.
+_OTHER_CLIENTS = ("oidc:", "lti:")
+
+
+def week_of(insights: Insights) -> str:
+    """Return the week of now by the clocks of the school, such as 2026-W09."""
+    year, week, _ = insights.now().astimezone(insights.zone).isocalendar()
+    return f"{year}-W{week:02}"

@@ -1,0 +1,224 @@
+"""/v1/insights/digests: the weekly mails of a caller. /ui/digest/end: end one by the link in the mail."""
+
+import re
+from html import escape
+from typing import Annotated
+from uuid import uuid4
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.responses import HTMLResponse
+
+from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.record_fields import Id
+from edugraph_common.runtime.service.described_body import described_body
+from edugraph_common.runtime.service.problems import Problem, Refusal
+from edugraph_common.runtime.shared_state.callers import Caller
+from edugraph_common.runtime.shared_state.digests import MOST_DIGESTS, Digests, DigestSubscription
+from edugraph_insights.access import leads_in, own_person
+from edugraph_insights.api import CallerDep, InsightsDep, body_as
+from edugraph_insights.digest.ending import END, digest_to_end
+from edugraph_insights.insights import Insights
+from edugraph_insights.page import headers_in_frames
+from edugraph_insights.problems import problem_responses
+from edugraph_insights.sentences import Language
+from edugraph_insights.settings import ADDRESS
+
+DIGESTS = "/v1/insights/digests"
+MOST_ADDRESS_LENGTH = 254  # RFC 5321
+MOST_TOKEN_LENGTH = 200
+
+router = APIRouter()
+DigestId = Path(pattern=r"^[0-9a-f]{32}$")
+
+
+class WantedDigest(ContractModel):
+    """A course about which a caller wants a weekly mail, and the language of the mail."""
+
+    course_id: Id
+    language: Language = "en"
+
+
+class Digest(WantedDigest):
+    id: str
+    links: dict[str, str]
+
+
+class DigestsOfCaller(ContractModel):
+    """The weekly mails of a caller.
+
+    `offered` says whether this installation sends such mails. `address` is where they go: it comes from the issuer,
+    the learning platform or the API key, and is null if none of them gives an address of the caller.
+    """
+
+    offered: bool
+    address: str | None
+    digests: tuple[Digest, ...]
+
+
+async def wanted_digest(request: Request, _caller: CallerDep) -> WantedDigest:
+    """Return the body of the request. It is read after the caller was admitted. Raises Problem 422."""
+    return await body_as(WantedDigest, request)
+
+
+@router.get(
+    DIGESTS,
+    tags=["digests"],
+    summary="Which weekly mails do I get?",
+    responses=problem_responses(401, 403, 429, 503),
+)
+def list_digests(insights: InsightsDep, caller: CallerDep) -> DigestsOfCaller:
+    """Return the weekly mails of this caller."""
+    need_teacher(caller)
+    found: tuple[Digest, ...] = ()
+    if insights.digests is not None:
+        kept = insights.digests.of(caller.client_id)
+        found = tuple(shown(digest_id, digest) for digest_id, digest in kept.items())
+    return DigestsOfCaller(
+        offered=insights.digests is not None, address=address_of(caller), digests=found
+    )
+
+
+@router.post(
+    DIGESTS,
+    status_code=201,
+    tags=["digests"],
+    summary="Subscribe to the weekly mail of a course",
+    responses=problem_responses(400, 401, 403, 404, 408, 413, 422, 429, 503),
+    openapi_extra=described_body(WantedDigest),
+)
+def add_digest(
+    wanted: Annotated[WantedDigest, Depends(wanted_digest)],
+    insights: InsightsDep,
+    caller: CallerDep,
+) -> Digest:
+    """Send this caller a mail each week about a course in which the caller leads students.
+
+    A caller has at most one mail for each course. A second request changes its language. The mail goes to the address
+    that the issuer, the learning platform or the API key gives; nobody else's can be named.
+    """
+    digests = offered_digests(insights)
+    need_teacher(caller)
+    now = insights.now()
+    if not leads_in(insights.graph, caller, wanted.course_id, now):
+        words = "You lead no student in this course now, so there is no mail about it for you."
+        raise Refusal(403, "rows", words, caller.client_id)
+    address = address_of(caller)
+    if address is None:
+        words = (
+            "No mail address of yours is known. The issuer or the learning platform gives it when you sign in, and "
+            "an operator with the key (edugraph keys create --address)."
+        )
+        raise Problem(422, "no-address", words)
+    digest = DigestSubscription(
+        person=own_person(insights.graph, caller),
+        course=wanted.course_id,
+        address=address,
+        language=wanted.language,
+        since=now,
+    )
+    kept = digests.of(caller.client_id)
+    digest_id = uuid4().hex
+    for other_id, other in kept.items():
+        if other.course == wanted.course_id:
+            digest_id = other_id
+    if digest_id not in kept and len(kept) >= MOST_DIGESTS:
+        words = f"You have {MOST_DIGESTS} weekly mails, and there is room for no more; end one."
+        raise Problem(422, "too-many", words)
+    digests.keep(caller.client_id, digest_id, digest)
+    return shown(digest_id, digest)
+
+
+@router.delete(
+    f"{DIGESTS}/{{digest_id}}",
+    status_code=204,
+    response_class=Response,
+    tags=["digests"],
+    summary="End a weekly mail",
+    responses=problem_responses(401, 403, 404, 422, 429, 503),
+)
+def end_digest(insights: InsightsDep, caller: CallerDep, digest_id: str = DigestId) -> None:
+    if not offered_digests(insights).end(caller.client_id, digest_id):
+        raise Problem(404, "not-found", "You have no weekly mail with this id; it may have ended.")
+
+
+@router.get(END, include_in_schema=False)
+def ask_to_end(
+    insights: InsightsDep, token: Annotated[str, Query(max_length=MOST_TOKEN_LENGTH)] = ""
+) -> HTMLResponse:
+    """Return a page with one button. Programs that only look at links end nothing."""
+    offered_digests(insights)
+    form = f"""<form method="post" action="{END}?token={escape(token)}">
+<p>{_both("Do you want no more of these weekly mails?", "不再接收此每周邮件？")}</p>
+<p><button type="submit">{_both("End the mail", "退订")}</button></p>
+</form>"""
+    return page_of(insights, form)
+
+
+@router.post(END, include_in_schema=False)
+def end_by_link(
+    insights: InsightsDep, token: Annotated[str, Query(max_length=MOST_TOKEN_LENGTH)] = ""
+) -> HTMLResponse:
+    """End the weekly mail whose signed token this is. The body is not read. Raises Problem 404."""
+    digests = offered_digests(insights)
+    digest_id = digest_to_end(insights.settings, token)
+    if digest_id is None:
+        raise Problem(404, "not-found", "This link ends no weekly mail; it may be cut off.")
+    digests.end_by_id(digest_id)
+    return page_of(insights, f"<p>{_both('You get no more of these mails.', '已退订此邮件。')}</p>")
+
+
+def need_teacher(caller: Caller) -> None:
+    """Raise Refusal 403 if the caller is not a teacher."""
+    if "teacher" not in caller.roles:
+        words = "Only a teacher who leads students gets a weekly mail about a course."
+        raise Refusal(403, "role", words, caller.client_id)
+
+
+def offered_digests(insights: Insights) -> Digests:
+    """Return the subscriptions. Raises Problem 503 if this installation sends no mail."""
+    if insights.digests is None:
+        words = (
+            "This installation sends no weekly mails: the operator sets EDUGRAPH_DIGEST_PAGE_URL."
+        )
+        raise Problem(503, "not-set-up", words)
+    return insights.digests
+
+
+def address_of(caller: Caller) -> str | None:
+    """Return the mail address of a caller, or None if none is known to which a mail can be sent."""
+    address = caller.address or ""
+    is_usable = re.fullmatch(ADDRESS, address) and len(address) <= MOST_ADDRESS_LENGTH
+    if not is_usable or address.endswith("\n"):
+        return None
+    return address
+
+
+def shown(digest_id: str, digest: DigestSubscription) -> Digest:
+    return Digest(
+        id=digest_id,
+        course_id=digest.course,
+        language=digest.language,
+        links={"self": f"{DIGESTS}/{digest_id}"},
+    )
+
+
+def page_of(insights: Insights, content: str) -> HTMLResponse:
+    headers = {**headers_in_frames(insights.settings, "'self'"), "Cache-Control": "no-store"}
+    return HTMLResponse(_PAGE.format(content=content), headers=headers)
+
+
+def _both(english: str, chinese: str) -> str:
+    return f'{english} <span lang="zh-CN">{chinese}</span>'
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>EduGraph</title>
+<link rel="stylesheet" href="/ui/page.css">
+<main>
+<h1>EduGraph</h1>
+{content}
+</main>
+"""

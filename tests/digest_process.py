@@ -1,0 +1,49 @@
+"""`edugraph-digest` as a process of its own, on a graph that is made up. Tests start and kill it.
+
+Each teacher leads one student, except those who are named in the environment variable MADE_LOST.
+"""
+
+import os
+from typing import Any
+from unittest.mock import patch
+
+from edugraph_insights import insights
+from edugraph_insights.digest import main, sending
+from edugraph_insights.digest.lines import Line
+
+# As somebody may import it, to write headers and a body of their own.
+HOSTILE_NAME = "Maths\r\nBcc: everybody@evil.example\r\n\r\nClick\u2028here\u202e"
+
+
+class MadeGraph:
+    """The statements that the run itself reads."""
+
+    def __init__(self, _settings: Any) -> None:
+        self._lost = os.environ.get("MADE_LOST", "").split()
+
+    def read(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
+        if statement == "students_led":
+            if parameters["person"] in self._lost:
+                return []
+            return [{"student": "s1"}]
+        if statement == "students_of_course":
+            return [{"student": "s1"}]
+        if statement == "first_course_record":
+            return [{"student": who, "at": None} for who in parameters["students"]]
+        if statement == "course_name":
+            return [{"name": HOSTILE_NAME}]
+        assert statement == "owner_of", statement
+        return []
+
+    def close(self) -> None: ...
+
+
+def made_lines(_insights: Any, caller: Any, course: str, _language: str) -> list[Line]:
+    return [
+        Line(f"Repeat what {caller.person} taught.", f"https://school.example/ui/#today?{course}")
+    ]
+
+
+if __name__ == "__main__":
+    with patch.object(insights, "Graph", MadeGraph), patch.object(sending, "lines_of", made_lines):
+        main.main()

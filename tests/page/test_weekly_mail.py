@@ -1,0 +1,92 @@
+"""The weekly mail in a real browser: asked for, changed and ended, in both languages and three sizes."""
+
+import os
+from pathlib import Path
+
+import pytest
+from page.readable import HEIGHT, WIDTHS, check_themes, check_width
+from page.test_pages import CHINESE, LANGUAGES, TERM, with_key
+from page.visitor import Visitor
+from playwright.sync_api import Page
+
+pytestmark = pytest.mark.embedded
+
+COURSE = {"course": "MATH8", "term": TERM}
+# Where pictures go to be looked at.
+PICTURES = os.environ.get("KEEP_PICTURES")
+
+
+def opened(shown: Page) -> None:
+    with shown.expect_response(lambda answer: answer.url.endswith("/v1/insights/digests")):
+        shown.locator(".weekly summary").click()
+    shown.locator(".weekly-inside p").first.wait_for()
+
+
+def pressed(shown: Page, name: str) -> None:
+    """Press a button, and wait until the control says what is now."""
+    with shown.expect_response(lambda answer: answer.request.method == "GET"):
+        shown.locator(".weekly").get_by_role("button", name=name).click()
+    shown.wait_for_timeout(100)
+
+
+def picture(shown: Page, name: str) -> None:
+    if PICTURES:
+        shown.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=True)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_teacher_asks_for_the_mail_and_ends_it(visit_guarded: Visitor, language: str) -> None:
+    """Out: `weeklyMail` in today.js."""
+    visit = visit_guarded
+    visit.page.add_init_script(with_key("eg_teacher:T01"))
+    begin, end = {
+        "en": ("Send it to me every week", "Send it no more"),
+        "zh": ("每周发送给我", "不再发送"),
+    }[language]
+    shown = visit.open("today", lang=language, **COURSE)
+    opened(shown)
+    inside = shown.locator(".weekly-inside")
+    assert "t01@school.example" in inside.inner_text()
+    for width in WIDTHS:
+        shown.set_viewport_size({"width": width, "height": HEIGHT})
+        check_width(shown)
+        picture(shown, f"weekly-offer-{language}-{width}")
+    check_themes(shown)
+    shown.emulate_media(color_scheme="light")
+    pressed(shown, begin)
+    assert inside.get_by_role("button").count() == 1
+    for width in WIDTHS:
+        shown.set_viewport_size({"width": width, "height": HEIGHT})
+        check_width(shown)
+        picture(shown, f"weekly-on-{language}-{width}")
+    if language == "zh":
+        for each in shown.query_selector_all(".weekly summary, .weekly p, .weekly button"):
+            assert CHINESE.search(str(each.text_content()))
+
+    # In the other language the mail can be changed to it.
+    other = "zh" if language == "en" else "en"
+    shown = visit.open("today", lang=other, **COURSE)
+    opened(shown)
+    change = shown.locator(".weekly button").first
+    with shown.expect_response(lambda answer: answer.request.method == "GET"):
+        change.click()
+    shown.locator(".weekly button").nth(1).wait_for(state="detached")
+    shown = visit.open("today", lang=language, **COURSE)
+    opened(shown)
+    pressed(shown, end)
+    assert inside.get_by_role("button", name=begin).count() == 1
+
+
+def test_who_has_no_address_is_told_where_it_would_come_from(visit_guarded: Visitor) -> None:
+    visit_guarded.page.add_init_script(with_key("eg_teacher:T02"))
+    shown = visit_guarded.open("today", lang="en", **COURSE)
+    opened(shown)
+    assert "No mail address of yours" in shown.locator(".weekly").inner_text()
+    assert shown.locator(".weekly button").count() == 0
+
+
+def test_nobody_else_is_offered_a_mail(visit_guarded: Visitor) -> None:
+    """Out: `mayAct` before `weeklyMail`."""
+    visit_guarded.page.add_init_script(with_key("eg_head"))
+    shown = visit_guarded.open("today", lang="en", **COURSE)
+    assert shown.locator(".weekly").count() == 0
