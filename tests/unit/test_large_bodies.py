@@ -107,7 +107,7 @@ def addresses(service: str) -> list[str]:
     document = gateway_document() if service == "gateway" else insights_document()
     documented = {path.replace("{", "").replace("}", "") for path in document["paths"]}
     of_page = {"/ui/", "/ui/session", "/ui/logout", "/ui/callback", "/ui/backchannel-logout"}
-    of_page |= {"/ui/lti/login", "/ui/lti/launch"}
+    of_page |= {"/ui/lti/login", "/ui/lti/launch", "/ui/digest/end"}
     return sorted(documented | of_page | {"/", "/mcp", "/docs", "/x"})
 
 

@@ -40,7 +40,7 @@ Call with (dict "root" $ "component" NAME).
 {{- if and $hasBlobs $values.blobs.url }}
 {{- $stores = append $stores (dict "part" "blobs" "url" $values.blobs.url) }}
 {{- end }}
-{{- if and (not $values.neo4j.enabled) (has $service (list "importer" "insights" "prepare")) }}
+{{- if and (not $values.neo4j.enabled) (has $service (list "importer" "insights" "prepare" "digest")) }}
 {{- $addresses = append $addresses (dict "part" "neo4j" "url" $values.neo4j.external.uri) }}
 {{- end }}
 {{- $parts := dict
@@ -61,7 +61,7 @@ Call with (dict "root" $ "component" NAME).
 {{- end }}
 {{- end }}
 {{- /* A browser goes there, and no pod. */}}
-{{- range $name, $value := omit $env "EDUGRAPH_OIDC_REDIRECT_URL" "EDUGRAPH_LTI_LAUNCH_URL" "EDUGRAPH_LTI_PLATFORMS" }}
+{{- range $name, $value := omit $env "EDUGRAPH_OIDC_REDIRECT_URL" "EDUGRAPH_LTI_LAUNCH_URL" "EDUGRAPH_DIGEST_PAGE_URL" "EDUGRAPH_LTI_PLATFORMS" }}
 {{- range regexSplit "[\\s;]+" $value -1 }}
 {{- $stores = append $stores (dict "part" (default "external" (get $parts $name)) "url" .) }}
 {{- end }}
@@ -96,6 +96,10 @@ Call with (dict "root" $ "component" NAME).
 {{- with include "edugraph.way" (dict "root" $root "part" "blobs" "url" "https://sts.amazonaws.com" "ports" (list 443)) }}
 {{- $rules = append $rules (fromYaml .) }}
 {{- end }}
+{{- end }}
+{{- if and (eq $component "digest") $values.networkPolicy.externalTo }}
+{{- /* The address of the mail server is in a Secret, so its port stands in the values. */}}
+{{- $rules = append $rules (dict "to" $values.networkPolicy.externalTo "ports" (list (dict "protocol" "TCP" "port" (int $values.digest.port)))) }}
 {{- end }}
 {{- toYaml (uniq $rules) }}
 {{- end -}}

@@ -58,6 +58,9 @@ default
 {{- if .Values.backups.enabled }}
 - backup
 {{- end }}
+{{- if .Values.digest.enabled }}
+- digest
+{{- end }}
 {{- range $name, $own := .Values.workers }}
 {{- if $own }}
 - {{ $name }}

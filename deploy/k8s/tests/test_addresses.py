@@ -22,6 +22,7 @@ COMPONENTS = (
     "webhooks",
     "prepare",
     "backup",
+    "digest",
     "rabbitmq",
     "redis",
     "neo4j",
@@ -86,6 +87,12 @@ def backups(url: str, *secrets: str) -> tuple[str, ...]:
     return tuple(f"backups.{name}={json.dumps(value)}" for name, value in told.items())
 
 
+DIGEST = (
+    "digest.enabled=true",
+    'digest.existingSecret="mail"',
+    'digest.pageUrl="https://a.example/ui/"',
+    'digest.from="no-reply@a.example"',
+)
 BACKED_UP = ('blobs.url="s3://bucket/edugraph"', 'blobs.credentialsSecret="keys"')
 GRAPH = {*IMPORTERS, "insights", "prepare"}
 BROKER = {"gateway", "flower", "prepare", "webhooks", *WORKERS}
@@ -159,6 +166,9 @@ ROWS: dict[str, list[Way] | See | str] = {
         Way(webhooks("https://a.example.org/in"), {"webhooks"}, 443),
         Way(webhooks("http://portal.school.svc.cluster.local:8000/in"), {"webhooks"}, 8000, in_namespace("school")),
     ],
+    "digest.pageUrl": "a person opens it from a mail, and no pod",
+    "digest.existingSecret": [Way(DIGEST, {"digest"}, 587)],
+    "digest.port": [Way((*DIGEST, "digest.port=465"), {"digest"}, 465)],
     "webhooks.existingSecret": "the secret that signs",
     "rabbitmq.vhost": "a name within the broker",
     "rabbitmq.external.existingSecret": [Way(server("rabbitmq"), BROKER, 5672)],
@@ -228,6 +238,10 @@ ROWS: dict[str, list[Way] | See | str] = {
     "EDUGRAPH_LTI_LAUNCH_URL": "a browser goes there, and no pod",
     "EDUGRAPH_WEBHOOK_URL": See("webhooks.url"),
     "EDUGRAPH_WEBHOOK_TIMEOUT_SECONDS": "a time",
+    "EDUGRAPH_OIDC_EMAIL_CLAIM": "a name in a token",
+    "EDUGRAPH_DIGEST_PAGE_URL": "a person opens it from a mail, and no pod",
+    "EDUGRAPH_SMTP_URL": See("digest.existingSecret"),
+    "EDUGRAPH_SMTP_FROM": "the sender of a mail",
     "EDUGRAPH_OIDC_REDIRECT_URL": "a browser goes there, and no pod",
     "EDUGRAPH_URL": "in a pod of the gateway it is that pod",
     "EDUGRAPH_INSIGHTS_URL": "test_network.py: gateway to insights",
@@ -347,9 +361,10 @@ URL = re.compile(r"\b([a-z][a-z0-9+.-]*)://(?:[^\s\"'/@]*@)?([^\s\"':/;]+)(?::(\
 USUAL_PORTS = {"http": 80, "https": 443, "neo4j+s": 7687, "s3": 443}
 # Settings that all pods have, and some do not use.
 NOT_USED_BY = {
-    "EDUGRAPH_BLOB_URL": {"insights", "flower", "webhooks", "prepare", "test"},
+    "EDUGRAPH_BLOB_URL": {"insights", "digest", "flower", "webhooks", "prepare", "test"},
     "EDUGRAPH_REDIS_URL": {"prepare", "webhooks", "backup"},
     "EDUGRAPH_OIDC_REDIRECT_URL": {"insights"},  # a browser goes there
+    "EDUGRAPH_DIGEST_PAGE_URL": {"insights", "digest"},  # a person opens it from a mail
 }
 
 

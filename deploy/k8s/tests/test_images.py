@@ -138,6 +138,8 @@ def package_of(service):
     command = " ".join(service.get("command", []))
     if command.startswith("edugraph topology"):
         return OPERATOR
+    if command == "edugraph-digest":
+        return "insights"
     found = re.search(r"--app=edugraph_(\w+)\.worker|-m edugraph_(\w+)\.|^edugraph-(\w+)", command)
     if found:
         return next(name for name in found.groups() if name)

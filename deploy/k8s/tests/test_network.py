@@ -14,6 +14,7 @@ COMPONENTS = (
     "webhooks",
     "prepare",
     "backup",
+    "digest",
     "rabbitmq",
     "redis",
     "neo4j",

@@ -558,6 +558,8 @@ def package_of(container):
     command = " ".join(container.get("command", []))
     if command == "edugraph topology apply":
         return "operator"
+    if command == "edugraph-digest":
+        return "insights"
     if container["name"] == "flower":
         return "monitor"
     found = re.search(r"--app=edugraph_(\w+)\.worker|-m edugraph_(\w+)\.|^edugraph-(\w+)$", command)
@@ -570,6 +572,7 @@ def test_each_container_logs_in_as_the_user_of_its_package(chart, pods):
         'webhooks={"url":"https://x.example/hook","existingSecret":"s"}',
         'workers.late={"service":"importer","queues":["import_splits"]}',
         'workers.night={"service":"analyzer","queues":["llm_analysis"]}',
+        'digest={"enabled":true,"existingSecret":"m","pageUrl":"https://x.example/ui/","from":"a@x.example"}',
     )
     seen = set()
     for name, spec in pods(chart.render(*settings)).items():
@@ -594,6 +597,7 @@ def test_each_container_logs_in_as_the_user_of_its_package(chart, pods):
     groups = ("importer", "splits", "findings", "analyzer", "late", "night")
     parts = ("gateway", "insights", "flower", "webhooks", *groups)
     assert {f"Deployment/edugraph-{each}" for each in parts} <= seen
+    assert "CronJob/edugraph-digest" in seen
 
 
 def test_the_bundled_redis_starts_with_all_users(chart, find, pods, tmp_path):
