@@ -82,7 +82,18 @@ class MadePlatform:
             f"{CLAIM}resource_link": {"id": "link-1"},
         }
         for name, value in changed.items():
-            is_plain = name in {"iss", "aud", "azp", "sub", "name", "nonce", "iat", "exp", "nbf"}
+            is_plain = name in {
+                "iss",
+                "aud",
+                "azp",
+                "sub",
+                "name",
+                "nonce",
+                "iat",
+                "exp",
+                "nbf",
+                "email",
+            }
             usual[name if is_plain else CLAIM + name] = value
         return {name: value for name, value in usual.items() if value is not None}
 

@@ -4,6 +4,7 @@ import email
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -18,12 +19,14 @@ from typing import Any
 
 import pytest
 import redis
+import trustme
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import Envelope, Session
+from aiosmtpd.smtp import AuthResult, Envelope, Session
 from digest_process import MadeGraph, made_lines
 
 from edugraph_cli.processes import free_port
 from edugraph_common.contracts.personal_data import patterns_of
+from edugraph_common.runtime.shared_state.api_keys import KEYS, ApiKeys
 from edugraph_common.runtime.shared_state.digests import (
     COUNTS,
     OWNERS,
@@ -83,10 +86,10 @@ class Mailbox:
 
 
 @contextmanager
-def mail_server(mailbox: Mailbox) -> Iterator[int]:
+def mail_server(mailbox: Mailbox, **more: Any) -> Iterator[int]:
     """Serve on a free port, and give it."""
     port = free_port()
-    controller = Controller(mailbox, hostname="127.0.0.1", port=port)
+    controller = Controller(mailbox, hostname="127.0.0.1", port=port, **more)
     controller.start()
     try:
         yield port
@@ -283,6 +286,30 @@ def test_who_lost_the_course_gets_nothing_and_the_subscription_ends(
     assert Digests(client, LIFETIME).find(lost) is None
 
 
+def test_a_subscription_by_a_key_ends_with_the_key_or_its_role(
+    client: "redis.Redis", redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out: the look at the key in `_rights_of`."""
+    keys = ApiKeys(client)
+    made = []
+    for number, role in enumerate(("teacher", "teacher", "head")):
+        roles: Any = (role,)
+        new = keys.create("x", (), NOW, roles=roles, person=f"t{number}", address=address(number))
+        made.append(new.key)
+        digest = DigestSubscription(
+            person=f"t{number}", course="C", address=address(number), since=NOW
+        )
+        Digests(client, LIFETIME).keep(new.key.key_id, f"{number:032x}", digest)
+    keys.revoke(made[0].key_id)
+    mailbox = Mailbox()
+    with mail_server(mailbox) as port:
+        run = run_of(redis_url, port, NOW, monkeypatch)
+        run.send_all()
+    client.delete(KEYS)
+    assert run.results == {"ended": 2, "sent": 1}
+    assert mailbox.counts() == {address(1): 1}
+
+
 def test_who_was_erased_gets_nothing_and_nothing_of_them_stays(
     client: "redis.Redis", redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -378,14 +405,57 @@ def test_a_connection_that_ends_in_the_text_leaves_the_outcome_unknown(
     assert mailbox.counts() == {address(1): 1, address(2): 1}
 
 
+class Logins:
+    """The logins that a mail server was sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[bytes, bytes]] = []
+
+    def __call__(self, *given: Any) -> AuthResult:
+        login = given[-1]
+        self.sent.append((login.login, login.password))
+        return AuthResult(success=True)
+
+
+def settings_for(port: int, monkeypatch: pytest.MonkeyPatch) -> DigestSettings:
+    """Return settings with a login at a mail server that counts as another machine."""
+    monkeypatch.setattr("edugraph_insights.digest.mail._LOOPBACK", set())
+    for name, value in environment("redis://127.0.0.1:1", port).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("EDUGRAPH_SMTP_URL", f"smtp://us%40er:p%2Fw%3A1@127.0.0.1:{port}")
+    return DigestSettings()
+
+
 @pytest.mark.loopback("a mail server of the test")
 def test_a_password_is_sent_to_nobody_without_encryption(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On another machine than this one a server without STARTTLS is refused. Out: `starttls` in `connected`."""
-    mailbox = Mailbox()
-    with mail_server(mailbox) as port:
-        monkeypatch.setattr("edugraph_insights.digest.mail._LOOPBACK", set())
-        for name, value in environment("redis://127.0.0.1:1", port).items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("EDUGRAPH_SMTP_URL", f"smtp://user:secret@127.0.0.1:{port}")
+    """A server on another machine without STARTTLS is refused. Out: `starttls` in `connected`."""
+    logins = Logins()
+    with mail_server(Mailbox(), authenticator=logins, auth_require_tls=False) as port:
+        server = MailServer(settings_for(port, monkeypatch))
         with pytest.raises(ServerAway, match="SMTPNotSupportedError"):
-            MailServer(DigestSettings()).make_ready()
+            server.make_ready()
+    assert logins.sent == []
+
+
+@pytest.mark.loopback("a mail server of the test")
+def test_a_login_goes_to_a_server_whose_certificate_is_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Out: `context=trusted` of `starttls`."""
+    authority = trustme.CA()
+    identity = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(identity)
+    logins = Logins()
+    mailbox = Mailbox()
+    with mail_server(mailbox, authenticator=logins, tls_context=identity) as port:
+        server = MailServer(settings_for(port, monkeypatch))
+        with pytest.raises(ServerAway, match="SSLCertVerificationError"):
+            server.make_ready()
+        assert logins.sent == []
+        authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        server.make_ready()
+        assert server.hand_over(address(1), b"Subject: x\r\n\r\ny\r\n") == "sent"
+        server.close()
+    assert logins.sent == [(b"us@er", b"p/w:1")]
+    assert mailbox.counts() == {address(1): 1}

@@ -49,6 +49,27 @@ def test_a_token_has_the_roles_and_the_person_of_its_claims(
 
 
 @pytest.mark.parametrize(
+    ("claims", "address"),
+    [
+        ({"email": "a@b.example"}, "a@b.example"),
+        ({"email": "a@b.example", "email_verified": True}, "a@b.example"),
+        ({"email": "a@b.example", "email_verified": False}, None),
+        ({"email": "a@b.example", "email_verified": "true"}, None),
+        ({"email": ["a@b.example"]}, None),
+        ({}, None),
+    ],
+)
+def test_a_token_has_the_address_that_the_issuer_has_checked(
+    claims: dict[str, Any], address: str | None
+) -> None:
+    """Out: `is_checked` in `_caller_by`. No text of a caller has the address."""
+    found = caller(**claims)
+    assert found is not None
+    assert found.address == address
+    assert "b.example" not in repr(found)
+
+
+@pytest.mark.parametrize(
     "of_others", [{"typ": "ID"}, {"typ": "Refresh"}, {"at_hash": "x"}, {"c_hash": "x"}], ids=str
 )
 def test_another_token_of_the_issuer_is_no_access_token(of_others: dict[str, Any]) -> None:

@@ -371,6 +371,16 @@ def test_the_same_number_at_two_platforms_is_two_persons(world: World) -> None:
     assert [each.client_id for each in found] == ["lti:moodle:17", "lti:canvas:17"]
 
 
+def test_a_launch_gives_the_address_of_its_person(world: World) -> None:
+    """Out: `address` in `Platform._launch`."""
+    browser = world.browser()
+    world.launch(browser)
+    assert callers(world, browser).address is None
+    browser = world.browser()
+    world.launch(browser, email="ada@school.example")
+    assert callers(world, browser).address == "ada@school.example"
+
+
 def test_the_same_course_at_two_platforms_is_two_courses(world: World) -> None:
     """Out: `_account_id` of the course in `Platform._launch`."""
     assert world.launch(world.browser(), MOODLE) == "/ui/#start?course=C1"

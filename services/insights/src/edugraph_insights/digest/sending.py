@@ -7,7 +7,6 @@ from typing import Literal
 
 import structlog
 
-from edugraph_common.contracts.errors import Retryable
 from edugraph_common.runtime.service.metrics import DigestOutcome
 from edugraph_common.runtime.service.problems import Problem
 from edugraph_common.runtime.shared_state.callers import Caller
@@ -48,7 +47,7 @@ class Run:
     def send_all(self) -> None:
         """Send the mail of this week to each subscriber who has not got it.
 
-        Raises ServerAway when the mail server cannot be used, and Retryable when Redis does not answer.
+        Raises ServerAway when the mail server cannot be used, and Retryable when Redis or the graph does not answer.
         """
         week = week_of(self.insights)
         for owned in live_digests(self.digests):
@@ -65,7 +64,7 @@ class Run:
             return "ended"
         try:
             mail = self._mail(owned, caller, week, now)
-        except (Problem, Retryable) as error:
+        except Problem as error:
             log.warning("digest_not_read", digest=owned.id, reason=type(error).__name__)
             return "not read"
         if mail is None:
