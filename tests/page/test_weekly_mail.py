@@ -1,13 +1,20 @@
 """The weekly mail in a real browser: asked for, changed and ended, in both languages and three sizes."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import httpx
 import pytest
 from page.readable import HEIGHT, WIDTHS, check_themes, check_width
 from page.test_pages import CHINESE, LANGUAGES, TERM, with_key
 from page.visitor import Visitor
 from playwright.sync_api import Page
+from pydantic import SecretStr
+
+from edugraph_insights.digest.ending import end_link
 
 pytestmark = pytest.mark.embedded
 
@@ -90,3 +97,26 @@ def test_nobody_else_is_offered_a_mail(visit_guarded: Visitor) -> None:
     visit_guarded.page.add_init_script(with_key("eg_head"))
     shown = visit_guarded.open("today", lang="en", **COURSE)
     assert shown.locator(".weekly").count() == 0
+
+
+def test_the_link_of_a_mail_ends_it_in_a_browser(
+    visit_guarded: Visitor, school: Mapping[str, str]
+) -> None:
+    """The policy of the page lets its one form be sent. Out: `'self'` in `page_of`."""
+    given: Any = SimpleNamespace(
+        digest_page_url=f"{visit_guarded.address}/ui/",
+        privacy_secret=SecretStr(school["EDUGRAPH_PRIVACY_SECRET"]),
+    )
+    digests = f"{visit_guarded.address}/v1/insights/digests"
+    teacher = {"Authorization": "Bearer eg_teacher:T01"}
+    made = httpx.post(digests, headers=teacher, json={"course_id": "MATH8"}).json()
+    page = visit_guarded.page
+    page.goto(end_link(given, made["id"]))
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": HEIGHT})
+        check_width(page)
+        picture(page, f"weekly-end-{width}")
+    assert httpx.get(digests, headers=teacher).json()["digests"] != []
+    page.get_by_role("button").click()
+    page.get_by_text("You get no more of these mails.").wait_for()
+    assert httpx.get(digests, headers=teacher).json()["digests"] == []

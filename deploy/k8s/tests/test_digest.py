@@ -36,7 +36,7 @@ def test_it_runs_on_monday_morning_by_the_clocks_of_the_school_and_never_twice_a
     assert other["timeZone"] == "Europe/Paris"
 
 
-def test_the_password_of_the_mail_server_is_in_its_pod_alone(chart, pods, find):
+def test_the_password_of_the_mail_server_is_in_its_pod_alone(chart, pods):
     """Out: give insights `EDUGRAPH_SMTP_URL`, too."""
     objects = chart.render(*ON, "digest.names=true")
     own = variables(container_of(job_of(objects)))
