@@ -78,6 +78,20 @@ def test_a_teacher_subscribes_changes_the_language_and_ends_it(
     assert client.get(DIGESTS, headers=teacher).json() == nothing
 
 
+def test_a_mail_goes_to_the_address_that_is_shown(
+    insights: Insights, client: TestClient, name: str
+) -> None:
+    """The issuer may know another address of the same person by now. Out: `moved`."""
+    made = client.post(DIGESTS, headers=who(name), json={"course_id": "C"}).json()
+    later = client.get(DIGESTS, headers=who(name, address="new@school.example")).json()
+    assert later["address"] == "new@school.example"
+    client.get(DIGESTS, headers=who(name, address=""))
+    assert insights.digests is not None
+    found = insights.digests.find(made["id"])
+    assert found is not None
+    assert found.digest.address == "new@school.example"
+
+
 def test_nobody_sees_or_ends_the_mails_of_another(client: TestClient, name: str) -> None:
     made = client.post(DIGESTS, headers=who(name), json={"course_id": "C"}).json()
     other = who(f"{name}-other")

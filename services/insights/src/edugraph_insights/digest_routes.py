@@ -67,15 +67,18 @@ async def wanted_digest(request: Request, _caller: CallerDep) -> WantedDigest:
     responses=problem_responses(401, 403, 429, 503),
 )
 def list_digests(insights: InsightsDep, caller: CallerDep) -> DigestsOfCaller:
-    """Return the weekly mails of this caller."""
+    """Return the weekly mails of this caller. From now on they go to the address that the caller has now."""
     need_teacher(caller)
-    found: tuple[Digest, ...] = ()
-    if insights.digests is not None:
-        kept = insights.digests.of(caller.client_id)
-        found = tuple(shown(digest_id, digest) for digest_id, digest in kept.items())
-    return DigestsOfCaller(
-        offered=insights.digests is not None, address=address_of(caller), digests=found
-    )
+    address = address_of(caller)
+    if insights.digests is None:
+        return DigestsOfCaller(offered=False, address=address, digests=())
+    found = []
+    for digest_id, digest in insights.digests.of(caller.client_id).items():
+        if address is not None and digest.address != address:
+            moved = digest.model_copy(update={"address": address})
+            insights.digests.keep(caller.client_id, digest_id, moved)
+        found.append(shown(digest_id, digest))
+    return DigestsOfCaller(offered=True, address=address, digests=tuple(found))
 
 
 @router.post(
