@@ -13,12 +13,14 @@ PAGE_CHECKS := $(RUN_DIR)/page-checks
 env-page-check:
 	@$(if $(shell command -v npm),,python3 -c 'from dev.debian.packages import apt_install; apt_install("nodejs", "npm")')
 	@mkdir -p $(PAGE_CHECKS)
-	@cp services/insights/page-checks/package.json services/insights/page-checks/package-lock.json $(PAGE_CHECKS)
+	@cp -r $(addprefix services/insights/page-checks/,package.json package-lock.json tests) $(PAGE_CHECKS)
+	@ln -sfn $(CURDIR)/services/insights/src/edugraph_insights/web $(PAGE_CHECKS)/web
 	@npm ci --silent --no-audit --no-fund --prefix $(PAGE_CHECKS)
 
-page-check: env-page-check ## names that are not there, wrong types and unused parts in the modules of the page
+page-check: env-page-check ## the modules of the page without a browser: names that are not there, wrong types, unused parts, and their tests
 	@$(PAGE_CHECKS)/node_modules/.bin/tsc --project services/insights/page-checks
-	@$(PAGE_CHECKS)/node_modules/.bin/eslint --max-warnings 0 --config services/insights/page-checks/eslint.config.js services/insights/src/edugraph_insights/web
+	@$(PAGE_CHECKS)/node_modules/.bin/eslint --max-warnings 0 --config services/insights/page-checks/eslint.config.js services/insights/src/edugraph_insights/web services/insights/page-checks/tests
+	@cd $(PAGE_CHECKS) && node --disable-warning=MODULE_TYPELESS_PACKAGE_JSON --test --test-reporter=dot
 
 screenshots: env-page ## write docs/images/*.png, the pictures of the page in README, docs and tutorial
 	@PYTHONPATH=.:tests $(RUN) python tests/page/screenshots.py

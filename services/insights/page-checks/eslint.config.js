@@ -38,4 +38,5 @@ export default [
       'valid-typeof': 'error',
     },
   },
+  { files: ['**/tests/*.js'], languageOptions: { globals: { globalThis: 'writable', setImmediate: 'readonly' } } },
 ];
