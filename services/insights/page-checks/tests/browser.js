@@ -2,11 +2,11 @@
 
 import { JSDOM } from 'jsdom';
 
-const dom = new JSDOM('<main></main>', { url: 'https://school.example/ui/', pretendToBeVisual: true });
+const dom = new JSDOM('<main></main>', { url: 'https://school.example/ui/' });
 
-for (const name of ['document', 'location', 'window', 'DOMParser']) {
-  globalThis[name] = name === 'window' ? dom.window : dom.window[name];
-}
+globalThis.window = dom.window;
+globalThis.document = dom.window.document;
+globalThis.location = dom.window.location;
 globalThis.addEventListener = dom.window.addEventListener.bind(dom.window);
 // `navigator` of Node.js cannot be set as the others are.
 Object.defineProperty(globalThis, 'navigator', { value: dom.window.navigator, configurable: true });

@@ -19,6 +19,7 @@ from edugraph_insights.api import CallerDep, InsightsDep, body_as
 from edugraph_insights.digest.ending import END, digest_to_end
 from edugraph_insights.insights import Insights
 from edugraph_insights.page import headers_in_frames
+from edugraph_insights.plain_page import in_both, plain_page
 from edugraph_insights.problems import problem_responses
 from edugraph_insights.sentences import Language
 from edugraph_insights.settings import ADDRESS
@@ -151,8 +152,8 @@ def ask_to_end(
     """Return a page with one button. Programs that only look at links end nothing."""
     offered_digests(insights)
     form = f"""<form method="post" action="{END}?token={escape(token)}">
-<p>{_both("Do you want no more of these weekly mails?", "不再接收此每周邮件？")}</p>
-<p><button type="submit">{_both("End the mail", "退订")}</button></p>
+<p>{in_both("Do you want no more of these weekly mails?", "不再接收此每周邮件？")}</p>
+<p><button type="submit">{in_both("End the mail", "退订")}</button></p>
 </form>"""
     return page_of(insights, form)
 
@@ -167,7 +168,9 @@ def end_by_link(
     if digest_id is None:
         raise Problem(404, "not-found", "This link ends no weekly mail; it may be cut off.")
     digests.end_by_id(digest_id)
-    return page_of(insights, f"<p>{_both('You get no more of these mails.', '已退订此邮件。')}</p>")
+    return page_of(
+        insights, f"<p>{in_both('You get no more of these mails.', '已退订此邮件。')}</p>"
+    )
 
 
 def need_teacher(caller: Caller) -> None:
@@ -207,21 +210,4 @@ def shown(digest_id: str, digest: DigestSubscription) -> Digest:
 
 def page_of(insights: Insights, content: str) -> HTMLResponse:
     headers = {**headers_in_frames(insights.settings, "'self'"), "Cache-Control": "no-store"}
-    return HTMLResponse(_PAGE.format(content=content), headers=headers)
-
-
-def _both(english: str, chinese: str) -> str:
-    return f'{english} <span lang="zh-CN">{chinese}</span>'
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>EduGraph</title>
-<link rel="stylesheet" href="/ui/page.css">
-<main>
-<h1>EduGraph</h1>
-{content}
-</main>
-"""
+    return HTMLResponse(plain_page("EduGraph", content), headers=headers)

@@ -14,6 +14,7 @@ from edugraph_common.runtime.service.settings import LtiPlatform, is_web_address
 from edugraph_common.runtime.shared_state.lti import CLAIM, Launch, object_of
 from edugraph_insights.available import Choices, available
 from edugraph_insights.insights import Insights
+from edugraph_insights.plain_page import in_both, plain_page
 
 ANSWER_LIFETIME = timedelta(minutes=10)
 MOST_COURSES = 100
@@ -113,24 +114,20 @@ def page(signed: list[tuple[Link, str]], asked: LinkRequest) -> str:
         # The last parameter is the narrowest place.
         kind = _KINDS[list(link.custom)[-1]]
         options.append(f'<option value="{escape(token)}">{kind}: {escape(link.title)}</option>')
-    return _PAGE.format(address=escape(asked.return_url), options="\n".join(options))
+    form = _FORM.format(
+        address=escape(asked.return_url),
+        options="\n".join(options),
+        label=in_both("The link opens", "链接打开"),
+        button=in_both("Add the link", "添加链接"),
+    )
+    return plain_page(in_both("Link to EduGraph", "链接到 EduGraph"), form)
 
 
 _KINDS = {"course": "Course 课程", "group": "Group 班组", "point": "Point 知识点"}
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>EduGraph</title>
-<link rel="stylesheet" href="/ui/page.css">
-<main>
-<h1>Link to EduGraph <span lang="zh-CN">链接到 EduGraph</span></h1>
-<form method="post" action="{address}">
-<p><label for="link">The link opens <span lang="zh-CN">链接打开</span></label>
+_FORM = """<form method="post" action="{address}">
+<p><label for="link">{label}</label>
 <select id="link" name="JWT">
 {options}
 </select></p>
-<p><button type="submit">Add the link <span lang="zh-CN">添加链接</span></button></p>
-</form>
-</main>
-"""
+<p><button type="submit">{button}</button></p>
+</form>"""

@@ -13,9 +13,9 @@ from edugraph_common.runtime.service.loopback_only import refuse_open_network
 from edugraph_common.runtime.service.lti_key import LtiKey
 from edugraph_common.runtime.service.settings import LtiSettings, OidcSettings
 
-# A browser comes to this service by an encrypted address, or on the same machine.
 # A mail address in ASCII. Nothing of it can end a header or begin another address.
 ADDRESS = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$"
+# A browser comes to this service by an encrypted address, or on the same machine.
 _OWN_ADDRESS = r"(https://[^/?#]+|http://(127\.0\.0\.1|localhost)(:\d+)?)"
 
 

@@ -23,8 +23,6 @@ OFFLINE_KINDS = (
     "kinds of mistakes hidden, since without a model they are not named better than by the most "
     "frequent kind"
 )
-
-
 REASONS = (REJECTED, OFFLINE_KINDS)
 
 

@@ -2,7 +2,6 @@
 
 import smtplib
 import ssl
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from email.message import EmailMessage
@@ -64,7 +63,7 @@ def written_mail(
 
 
 class MailServer:
-    """A connection to the mail server, made when it is needed. `connect` returns a new, logged-in one."""
+    """A connection to the mail server, made when it is needed."""
 
     def __init__(self, settings: MailSettings) -> None:
         self._settings = settings
@@ -94,11 +93,12 @@ class MailServer:
         if connection is None:
             return "postponed"
         try:
-            for step in self._envelope(connection, to):
-                code = step()
-                if code not in _TAKEN:
-                    self._reset()
-                    return _refusal(code)
+            code, _ = connection.mail(self._settings.smtp_from)
+            if code in _TAKEN:
+                code, _ = connection.rcpt(to)
+            if code not in _TAKEN:
+                self._reset()
+                return _refusal(code)
         except (OSError, smtplib.SMTPException):
             # No text was sent yet.
             self.close()
@@ -116,13 +116,6 @@ class MailServer:
             return "sent"
         self._reset()
         return _refusal(code)
-
-    def _envelope(self, connection: smtplib.SMTP, to: str) -> list[Callable[[], int]]:
-        """Return the steps before the text. Each returns the code of the server."""
-        return [
-            lambda: connection.mail(self._settings.smtp_from)[0],
-            lambda: connection.rcpt(to)[0],
-        ]
 
     def _reset(self) -> None:
         """Make the connection ready for the next mail, or close it."""

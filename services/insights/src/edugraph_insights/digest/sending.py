@@ -26,6 +26,8 @@ from edugraph_insights.settings import DigestSettings
 
 # A claim of another run is older than this only if that run has died.
 LONGEST_HAND_OVER = timedelta(minutes=15)
+# Clients that are known by a token of somebody else. All others have an API key.
+_OTHER_CLIENTS = ("oidc:", "lti:")
 Passed = Literal["done before", "under way", "nothing to say", "ended", "not read"]
 log = structlog.get_logger()
 
@@ -121,10 +123,6 @@ class Run:
             message_id=f"{owned.id}.{week}",
             now=now,
         )
-
-
-# Clients that are known by a token of somebody else. All others have an API key.
-_OTHER_CLIENTS = ("oidc:", "lti:")
 
 
 def week_of(insights: Insights) -> str:
