@@ -291,6 +291,7 @@ def addresses_of(marked: Marked, path: str) -> list[str]:
         "{subject}": ("errors",),
         "{student_id}": (STUDENT,),
         "{view_id}": ("0" * 32,),
+        "{digest_id}": ("0" * 32,),
         # What is no dead letter is asked for once in each queue.
         "{task_id}": (
             *(marked.tasks[:1] if "/dead-letters/" in path else marked.tasks),

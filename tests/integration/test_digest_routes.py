@@ -185,5 +185,6 @@ def test_without_the_setting_nothing_is_offered(insights: Insights, name: str) -
     with TestClient(make_application(without)) as client:
         assert client.get(DIGESTS, headers=who(name)).json()["offered"] is False
         refused = client.post(DIGESTS, headers=who(name), json={"course_id": "C"})
-        assert refused.status_code == 503
-        assert client.post("/ui/digest/end?token=x").status_code == 503
+        assert refused.status_code == 404
+        assert refused.json()["type"].endswith(":not-set-up")
+        assert client.post("/ui/digest/end?token=x").status_code == 404

@@ -100,8 +100,8 @@ def add_digest(
     A caller has at most one mail for each course. A second request changes its language. The mail goes to the address
     that the issuer, the learning platform or the API key gives; nobody else's can be named.
     """
-    digests = offered_digests(insights)
     need_teacher(caller)
+    digests = offered_digests(insights)
     now = insights.now()
     if not leads_in(insights.graph, caller, wanted.course_id, now):
         words = "You lead no student in this course now, so there is no mail about it for you."
@@ -181,12 +181,15 @@ def need_teacher(caller: Caller) -> None:
 
 
 def offered_digests(insights: Insights) -> Digests:
-    """Return the subscriptions. Raises Problem 503 if this installation sends no mail."""
+    """Return the subscriptions. Raises Problem 404 if this installation sends no mail.
+
+    An operator may well leave this out, so it is not an error of the server.
+    """
     if insights.digests is None:
         words = (
             "This installation sends no weekly mails: the operator sets EDUGRAPH_DIGEST_PAGE_URL."
         )
-        raise Problem(503, "not-set-up", words)
+        raise Problem(404, "not-set-up", words)
     return insights.digests
 
 
