@@ -228,15 +228,21 @@ def found(store: ColumnStore, course: str, students: Sequence[str], since: datet
     facts = Facts(nothing, tuple(students), since, NOW, zone=ZONE, columns=store)
     tries = facts.first_tries(course, TERMS)
     totals: dict[Any, Any] = dict(tries.of_students)
-    by_group: list[tuple[Point | date | str, dict[str, FirstTries]]] = [
-        *tries.at_points.items(),
+    at_points = facts.point_tries(course)
+    assert at_points.numbers == tries.numbers
+    for tried_point in at_points.tried_points():
+        point = Point(tried_point.id, tried_point.name)
+        sums = zip(tried_point.number.tolist(), tried_point.outcomes.tolist(), strict=True)
+        for student, each in zip(at_points.ids(tried_point.students), sums, strict=True):
+            totals[point, student] = each
+    by_group: list[tuple[date | str, dict[str, FirstTries]]] = [
         *tries.of_weeks.items(),
         *tries.of_terms.items(),
     ]
     for group, of_students in by_group:
         for student, each in of_students.items():
             totals[group, student] = each
-    return totals, (tries.without_point, tries.in_no_term)
+    return totals, (at_points.without_point, tries.in_no_term)
 
 
 @hypothesis.settings(max_examples=8, deadline=None)

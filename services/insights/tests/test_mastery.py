@@ -166,13 +166,13 @@ def test_the_last_answer_counts() -> None:
 
 
 def test_a_mean_is_surer_than_its_parts_and_stays_within_0_and_1() -> None:
-    one = Mastery(0.5, 0.2, 0.8, "too few for an estimate")
-    assert mean_mastery([one]) == pytest.approx((0.5, 0.2, 0.8))
-    assert mean_mastery([one] * 9) == pytest.approx((0.5, 0.4, 0.6))
+    one = [np.array([each]) for each in (0.5, 0.2, 0.8)]
+    assert mean_mastery(*one) == pytest.approx((0.5, 0.2, 0.8))
+    assert mean_mastery(*(each.repeat(9) for each in one)) == pytest.approx((0.5, 0.4, 0.6))
     assert not is_shown(0.2, 0.8)
     assert is_shown(0.4, 0.6)
-    sure = Mastery(0.95, 0.7, 0.99, "mastered")
-    assert mean_mastery([sure])[2] == 1.0
+    sure = [np.array([each]) for each in (0.95, 0.7, 0.99)]
+    assert mean_mastery(*sure)[2] == 1.0
 
 
 points = st.sampled_from("abcdef")

@@ -1,16 +1,14 @@
 """On how many students' ways a prerequisite is, compared with a look at each student alone."""
 
-from typing import Any, cast
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edugraph_insights.facts import Need, Point
-from edugraph_insights.mastery import UNKNOWN
 from edugraph_insights.questions.review_points import (
     PointsToReview,
     order,
-    students_at,
     students_on_ways,
 )
 
@@ -25,15 +23,16 @@ states_ = st.dictionaries(
 def test_a_point_is_on_the_way_of_who_lacks_it_or_what_needs_it(
     said: dict[str, dict[str, str]], edges: set[tuple[str, str]]
 ) -> None:
-    """Out: in `students_at`, the state; in `students_on_ways`, the points that are reached in two steps."""
-    states = {
-        student: {point: UNKNOWN._replace(state=state) for point, state in of_student.items()}
-        for student, of_student in said.items()
-    }
+    """Out: in `students_on_ways`, the points that are reached in two steps."""
+    not_mastered: dict[str, set[str]] = {}
+    for student, of_student in said.items():
+        for point, state in of_student.items():
+            if state == "not mastered":
+                not_mastered.setdefault(point, set()).add(student)
     needs: dict[str, list[Need]] = {}
     for point, needed in sorted(edges):
         needs.setdefault(point, []).append(Need(point, Point(needed, needed), 1.0))
-    found = students_on_ways(students_at(cast("Any", states)), needs)
+    found = students_on_ways(not_mastered, needs)
 
     expected: dict[str, set[str]] = {}
     for student, of_student in said.items():

@@ -135,14 +135,16 @@ def answered(kept: ColumnStore, course: str, students: Sequence[str]) -> dict[An
     facts = Facts(nothing, tuple(students), None, NOW, zone=ZONE, columns=kept)
     tries = facts.first_tries(course)
     found: dict[Any, Any] = dict(tries.of_students)
-    for point, of_students in tries.at_points.items():
-        for student, each in of_students.items():
-            found[point.id, student] = each
+    at_points = facts.point_tries(course)
+    for point in at_points.tried_points():
+        sums = zip(point.number.tolist(), point.outcomes.tolist(), strict=True)
+        for student, of_student in zip(at_points.ids(point.students), sums, strict=True):
+            found[point.id, student] = of_student
     for week, of_students in tries.of_weeks.items():
         for student, each in of_students.items():
             found[week, student] = each
-    if tries.without_point:
-        found["without a point"] = tries.without_point
+    if at_points.without_point:
+        found["without a point"] = at_points.without_point
     return found
 
 

@@ -153,15 +153,15 @@ Figure = Amount | Ratio | Contrast
 
 @dataclass(frozen=True)
 class Measured(Generic[R]):
-    """An exact row with the students that it is about.
+    """An exact row. All else is needed only for an answer in cells, and may be left out of other answers.
 
-    `figures` are the fields that an analyst sees with noise, each with what the students add to it. `data` says for
-    each student on which data the row stands; two rows with the same data of a student have the same records of the
-    student behind them. Without `data`, the figures say it.
+    `students` are those that the row is about. `figures` are the fields that an analyst sees with noise, each with
+    what the students add to it. `data` says for each student on which data the row stands; two rows with the same
+    data of a student have the same records of the student behind them. Without `data`, the figures say it.
     """
 
     row: R
-    students: frozenset[str]
+    students: frozenset[str] = frozenset()
     figures: Mapping[str, Figure] = field(default_factory=dict)
     data: Mapping[str, object] | None = None
 

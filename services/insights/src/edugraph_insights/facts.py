@@ -1,16 +1,21 @@
 """Facts that questions read from the graph about permitted students: attempts, points, mistakes, prerequisites."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from edugraph_common.contracts.findings import confidence_of_claim
 from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.records import HALF
-from edugraph_insights.columns.course import Read
+from edugraph_insights.columns.course import Read, Reading
 from edugraph_insights.columns.schema import (
+    ANSWERS_AT_POINTS,
+    FIRST_TRIES_AT_POINTS,
     TRIES_AT_POINTS,
     TRIES_IN_NO_TERM,
     TRIES_OF_STUDENTS,
@@ -20,7 +25,18 @@ from edugraph_insights.columns.schema import (
 )
 from edugraph_insights.columns.store import ColumnStore
 from edugraph_insights.graph import Reader, Row
-from edugraph_insights.mastery import Ability, Answers, Attempts, Mastery, mastery_of_students
+from edugraph_insights.mastery import (
+    Ability,
+    Answers,
+    Attempts,
+    Counts,
+    Integers,
+    abilities_of,
+    counts_of,
+    estimates_of,
+    mastery_of_students,
+)
+from edugraph_insights.practice import PointTries, Practice, Sums, practice_of
 from edugraph_insights.school_days import Term, breaks_of, day_of, monday
 
 # One goal may need this many points, directly and indirectly. The walk stops when there are more.
@@ -289,18 +305,15 @@ def _by_student() -> defaultdict[Any, dict[str, FirstTries]]:
 
 @dataclass
 class TriesInCourse:
-    """First attempts in a course by student: all of them, those at each point, of each week and of each term.
+    """First attempts in a course by student: all of them, those of each week and of each term.
 
-    An attempt at an item that tests two points stands at both. A week is named by its Monday. `without_point` is the
-    number of attempts at items that test no known point. `of_terms` and `in_no_term` are about the terms of the
-    question, which may overlap; a term is named by its id.
+    A week is named by its Monday. `of_terms` and `in_no_term` are about the terms of the question, which may overlap.
+    A term is named by its id.
     """
 
     of_students: dict[str, FirstTries] = field(default_factory=dict)
-    at_points: defaultdict[Point, dict[str, FirstTries]] = field(default_factory=_by_student)
     of_weeks: defaultdict[date, dict[str, FirstTries]] = field(default_factory=_by_student)
     of_terms: defaultdict[str, dict[str, FirstTries]] = field(default_factory=_by_student)
-    without_point: int = 0
     in_no_term: int = 0
 
     @property
@@ -339,23 +352,22 @@ class Facts:
     # The columns of courses. Cells do not use them: they are computed as of several weeks.
     columns: ColumnStore | None = None
 
+    @property
+    def reads_columns(self) -> bool:
+        """Whether attempts are read from columns, and not from the graph."""
+        return self.columns is not None and not self.in_cells
+
     def first_tries(self, course: str, terms: Sequence[DatedTerm] = ()) -> "TriesInCourse":
         """Return the first attempts in a course that fall into the period, added up for each student."""
-        if self.columns is None or self.in_cells:
+        if not self.reads_columns:
             return self._added_up(course, terms)
         ends_of_terms = [(term.starts, term.ends) for term in terms]
-        read = Read(self.students, self.since or _BEGINNING, self.until, ends_of_terms)
         found = TriesInCourse()
-        with self.columns.reading(course, read) as reading:
+        with self._reading(course, terms=ends_of_terms) as reading:
             for student, *tries in reading.rows(TRIES_OF_STUDENTS):
                 found.of_students[reading.student(student)] = FirstTries(*tries)
-            for point_number, student, *tries in reading.rows(TRIES_AT_POINTS):
-                point_id = reading.point(point_number)
-                point = Point(point_id, reading.point_names[point_id])
-                found.at_points[point][reading.student(student)] = FirstTries(*tries)
             for week, student, *tries in reading.rows(TRIES_OF_WEEKS):
                 found.of_weeks[week][reading.student(student)] = FirstTries(*tries)
-            [(found.without_point,)] = reading.rows(TRIES_WITHOUT_POINT)
             if not terms:
                 found.in_no_term = sum(found.numbers.values())
                 return found
@@ -365,24 +377,84 @@ class Facts:
             [(found.in_no_term,)] = reading.rows(TRIES_IN_NO_TERM)
         return found
 
+    def _reading(
+        self,
+        course: str,
+        students: Sequence[str] | None = None,
+        terms: Sequence[tuple[datetime, datetime]] = (),
+    ) -> AbstractContextManager[Reading]:
+        """Return the columns of a course, about the students of the question or about other ones."""
+        if self.columns is None:
+            raise ValueError("there are no columns")
+        if students is None:
+            students = self.students
+        since = self.since or _BEGINNING
+        read = Read(students, since, self.until, terms)
+        return self.columns.reading(course, read)
+
     def _added_up(self, course: str, terms: Sequence[DatedTerm]) -> "TriesInCourse":
         """Return what `first_tries` returns, from the attempts in the graph."""
-        first = self.first_attempts(course)
-        points = self.tested_points(each.item for each in first)
         found = TriesInCourse()
-        for attempt in first:
-            tried_at = [found.of_students, found.of_weeks[monday(attempt.at, self.zone)]]
-            for point in points.get(attempt.item, ()):
-                tried_at.append(found.at_points[point])
+        for attempt in self.first_attempts(course):
+            tried_in = [found.of_students, found.of_weeks[monday(attempt.at, self.zone)]]
             in_terms = [found.of_terms[term.id] for term in terms if term.has(attempt.at)]
             if not in_terms:
                 found.in_no_term += 1
-            for tries in tried_at + in_terms:
+            for tries in tried_in + in_terms:
                 before = tries.get(attempt.student, NO_TRIES)
                 tries[attempt.student] = before.with_one(attempt.outcome)
-            if attempt.item not in points:
-                found.without_point += 1
         return found
+
+    def point_tries(self, course: str) -> PointTries:
+        """Return the first attempts at the points of a course."""
+        if not self.reads_columns:
+            return self._point_tries_of_graph(course)
+        with self._reading(course) as reading:
+            columns = reading.columns(FIRST_TRIES_AT_POINTS)
+            numbers = {}
+            for student, number, _ in reading.rows(TRIES_OF_STUDENTS):
+                numbers[reading.student(student)] = number
+            [(without_point,)] = reading.rows(TRIES_WITHOUT_POINT)
+        students, points, columns = _in_order(reading, columns)
+        counts = Counts(
+            columns["student"],
+            columns["point"],
+            columns["number_ever"],
+            columns["right_ever"],
+            columns["last"],
+            columns["last_was_right"],
+        )
+        sums = Sums(columns["number"], columns["right"], columns["outcomes"])
+        names = {point: reading.point_names[point] for point in points}
+        return PointTries(students, points, names, counts, sums, numbers, without_point)
+
+    def _point_tries_of_graph(self, course: str) -> PointTries:
+        """Return what `point_tries` returns, from the attempts in the graph."""
+        first_ever = first_by_item(self.attempts(course))
+        begins = self.since or _BEGINNING
+        first = [each for each in first_ever if begins <= each.at]
+        tested = self.tested_points(each.item for each in first_ever)
+        ever = by_point(first_ever, tested)
+        points = sorted(ever)
+        students = sorted({each.student for each in first_ever})
+        number_of = {student: number for number, student in enumerate(students)}
+        rows: list[tuple[int, int, Attempts]] = []
+        sums: list[tuple[int, int, int]] = []
+        for point_number, point in enumerate(points):
+            for student in sorted(ever[point]):
+                every = ever[point][student]
+                rows.append((number_of[student], point_number, counted(every)))
+                outcomes = [each.outcome for each in every if begins <= each.at]
+                right = sum(outcome >= HALF for outcome in outcomes)
+                sums.append((len(outcomes), right, sum(outcomes)))
+        columns = np.array(sums, dtype=np.int64).reshape(-1, 3).T
+        ids = [point.id for point in points]
+        names = {point.id: point.name for point in points}
+        numbers = Counter(each.student for each in first)
+        without_point = sum(each.item not in tested for each in first)
+        return PointTries(
+            students, ids, names, counts_of(rows), Sums(*columns), numbers, without_point
+        )
 
     def attempts(self, course: str, *, responses: bool = False) -> list[Attempt]:
         """Return all attempts in a course until `until`, also those before `since`."""
@@ -411,37 +483,45 @@ class Facts:
             found[row["item"]].append(Point(row["point"], row["name"]))
         return dict(found)
 
-    def practice(self, course: str, attempts: Iterable[Attempt] | None = None) -> "Practice":
-        """Return what the students tried in a course, and how well they master it.
-
-        `attempts` are all attempts in the course, if they have been read already. The mastery at the end of the
-        period does not depend on its beginning: it is estimated from all first attempts until then.
-        """
-        if attempts is None:
-            attempts = self.attempts(course)
-        first_ever = first_by_item(attempts)
-        first = [each for each in first_ever if self.since is None or each.at >= self.since]
-        points = self.tested_points(each.item for each in first_ever)
-        counts: dict[str, dict[str, Attempts]] = defaultdict(dict)
-        for point, of_students in by_point(first_ever, points).items():
-            for student, tries in of_students.items():
-                counts[student][point.id] = counted(tries)
+    def practice(self, course: str) -> Practice:
+        """Return what the students tried in a course, and how well they master it."""
+        tries = self.point_tries(course)
         answers = AnswersAtPoints({}, {})
-        if counts and self.in_cells:
-            answers = self._answers_of_cells(counts)
-        elif counts:
+        if tries.points and self.in_cells:
+            answers = self._answers_of_cells(tries)
+        elif tries.points:
             answers = self._answers_at_points(course)
-        mastery, _ = mastery_of_students(counts, answers.first, self.until)
-        return Practice(first, points, by_point(first, points), mastery, answers.all)
+        return practice_of(tries, answers.first, answers.all, self.until)
 
-    def abilities(self, attempts: Iterable[Attempt], practice: "Practice") -> dict[str, Ability]:
+    def abilities(self, course: str, practice: Practice) -> dict[str, Ability]:
         """Return the ability of each student with an attempt at a known point, from all attempts in the course.
 
-        `practice` was made from these attempts. Second and later attempts at an item count as the first ones do: they
-        say more about the order of students than first attempts alone (docs/adr/0117).
+        Second and later attempts at an item count as the first ones do: they say more about the order of students
+        than first attempts alone (docs/adr/0117).
         """
+        if not self.reads_columns:
+            return self._abilities_of_graph(course, practice)
+        with self._reading(course) as reading:
+            columns = reading.columns(TRIES_AT_POINTS)
+        students, points, columns = _in_order(reading, columns)
+        # Abilities do not depend on the last attempt.
+        none = np.zeros(len(columns["number"]), dtype=np.int64)
+        counts = Counts(
+            columns["student"],
+            columns["point"],
+            columns["number"],
+            columns["right"],
+            none.astype("datetime64[us]"),
+            none.astype(np.bool_),
+        )
+        found = estimates_of(counts, points, len(students), practice.all_answers)
+        return abilities_of(found, students)
+
+    def _abilities_of_graph(self, course: str, practice: Practice) -> dict[str, Ability]:
+        attempts = self.attempts(course)
+        tested = self.tested_points(each.item for each in attempts)
         counts: dict[str, dict[str, Attempts]] = defaultdict(dict)
-        for point, of_students in by_point(attempts, practice.points).items():
+        for point, of_students in by_point(attempts, tested).items():
             for student, tries in of_students.items():
                 counts[student][point.id] = counted(tries)
         _, abilities = mastery_of_students(counts, practice.all_answers, self.until)
@@ -464,29 +544,40 @@ class Facts:
         for row in self.graph.read(statement, students=students, course=course):
             if row["at"] is not None and row["at"] > self.until:
                 later.add(row["student"])
-        joined = set(students) - later
-        rows = self.graph.read(
-            "first_outcomes", students=sorted(joined), course=course, until=self.until.isoformat()
-        )
+        joined = sorted(set(students) - later)
         answers = AnswersAtPoints({}, {})
+        if self.reads_columns:
+            with self._reading(course, joined) as reading:
+                for number, right, first, right_tries, tries in reading.rows(ANSWERS_AT_POINTS):
+                    point = reading.point(number)
+                    answers.first[point] = Answers(right, first)
+                    answers.all[point] = Answers(right_tries, tries)
+            return answers
+        rows = self.graph.read(
+            "first_outcomes", students=joined, course=course, until=self.until.isoformat()
+        )
         for row in rows:
             point = row["point"]
             answers.first[point] = Answers(row["right"], row["number"])
             answers.all[point] = Answers(row["right_tries"], row["tries"])
         return answers
 
-    def _answers_of_cells(self, counts: Mapping[str, Mapping[str, Attempts]]) -> "AnswersAtPoints":
+    def _answers_of_cells(self, tries: PointTries) -> "AnswersAtPoints":
         """Return the first attempts at each point by up to LEVEL_STUDENTS students of the cells.
 
-        `counts` are their first attempts by student and point. No other students are read.
+        No other students are read.
         """
-        right: Counter[str] = Counter()
-        number: Counter[str] = Counter()
-        for student in self.students[:LEVEL_STUDENTS]:
-            for point, attempts in counts.get(student, {}).items():
-                right[point] += attempts.right
-                number[point] += attempts.right + attempts.wrong
-        answers = {point: Answers(right[point], number[point]) for point in number}
+        counts = tries.counts
+        chosen = set(self.students[:LEVEL_STUDENTS])
+        is_chosen = np.array([student in chosen for student in tries.students], dtype=np.bool_)
+        answers = {}
+        for point_number, point in enumerate(tries.points):
+            rows = tries.rows_of_point(point_number)
+            students = counts.students[rows]
+            rows = rows[is_chosen[students]]
+            right = counts.right[rows].sum()
+            number = counts.number[rows].sum()
+            answers[point] = Answers(int(right), int(number))
         return AnswersAtPoints(answers, answers)
 
     def assignments(self, course: str) -> tuple[list[Assignment], int]:
@@ -959,21 +1050,6 @@ class AnswersAtPoints(NamedTuple):
     all: dict[str, Answers]
 
 
-class Practice(NamedTuple):
-    """The attempts of students in a course, and their mastery.
-
-    `first` are the first attempts in the period, `points` the points that their items test by item, and `tried` the
-    first attempts of the period by point and student. `mastery` is student -> id of a point -> mastery, estimated
-    from all first attempts until the end of the period. `all_answers` are the attempts of the course by point.
-    """
-
-    first: list[Attempt]
-    points: dict[str, list[Point]]
-    tried: dict[Point, dict[str, list[Attempt]]]
-    mastery: dict[str, dict[str, Mastery]]
-    all_answers: dict[str, Answers]
-
-
 def first_by_item(attempts: Iterable[Attempt]) -> list[Attempt]:
     """Return the first of these attempts by student and item, in the order of their places."""
     first: dict[tuple[str, str], Attempt] = {}
@@ -1001,6 +1077,30 @@ def counted(tries: Sequence[Attempt]) -> Attempts:
     right = sum(each.outcome >= HALF for each in tries)
     last = tries[-1]
     return Attempts(right, len(tries) - right, last.at, last.outcome >= HALF)
+
+
+def _in_order(
+    reading: Reading, columns: Mapping[str, Any]
+) -> tuple[list[str], list[str], dict[str, Any]]:
+    """Return the ids of the students and points, and the columns in the order of the ids of points and students.
+
+    In these columns, students and points are numbered in the order of their ids.
+    """
+    students, student_places = _sorted_ids(reading.student, columns["student"])
+    points, point_places = _sorted_ids(reading.point, columns["point"])
+    order = np.lexsort((student_places, point_places))
+    placed = {**columns, "student": student_places, "point": point_places}
+    return students, points, {name: column[order] for name, column in placed.items()}
+
+
+def _sorted_ids(id_of: Callable[[int], str], numbers: Integers) -> tuple[list[str], Integers]:
+    """Return the ids of these numbers in their order, each once, and the place of the id of each number there."""
+    known, indexes = np.unique(numbers, return_inverse=True)
+    ids = [id_of(number) for number in known.tolist()]
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    places = np.empty(len(ids), dtype=np.int64)
+    places[order] = np.arange(len(ids))
+    return [ids[index] for index in order], places[indexes]
 
 
 def as_term(row: Row) -> Term:

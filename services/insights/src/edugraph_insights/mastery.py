@@ -9,10 +9,10 @@ function of the set of attempts, so the order in which their records arrive does
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from graphlib import TopologicalSorter
 from math import log, sqrt
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -23,7 +23,12 @@ MASTERED_PROBABILITY = 0.75
 WIDEST_SHOWN = 0.25
 LONG_AGO = timedelta(days=180)
 State = Literal["mastered", "not mastered", "long ago", "too few for an estimate"]
+STATES: tuple[State, ...] = get_args(State)
 TOO_FEW: State = "too few for an estimate"
+# Places in STATES.
+MASTERED = 0
+NOT_MASTERED = 1
+UNSHOWN = STATES.index(TOO_FEW)
 
 # Variances of the normal distributions of ability and strength, on the logit.
 ABILITY_VARIANCE = 0.8**2
@@ -39,6 +44,8 @@ MOST_STEP = 2.0
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Integers = np.ndarray[Any, np.dtype[np.int64]]
+Moments = np.ndarray[Any, np.dtype[np.datetime64]]
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 class Constants(NamedTuple):
@@ -112,6 +119,20 @@ class Pairs(NamedTuple):
     last_was_right: Floats  # 1 or 0; it has no meaning where `number` is 0
 
 
+class Counts(NamedTuple):
+    """First attempts as columns, with a row for each pair of a student and a point.
+
+    Students and points are numbers from 0. `last` is the time of the last of the attempts in UTC, without a zone.
+    """
+
+    students: Integers
+    points: Integers
+    number: Integers
+    right: Integers
+    last: Moments
+    last_was_right: Flags
+
+
 class Estimates(NamedTuple):
     """The columns `value`, `low` and `high` have a row for each pair; the abilities have one for each student."""
 
@@ -146,27 +167,26 @@ def estimated(pairs: Pairs, students: int, constants: Constants = CONSTANTS) -> 
     information = pairs.number * chance * (1 - chance)
     curvature = information + 1 / STRENGTH_VARIANCE
     precision = _precision(pairs.students, information, curvature, students)
-    variance = 1 / curvature + (1 - information / curvature) ** 2 / precision[pairs.students]
+    of_ability = (1 - information / curvature) ** 2
+    variance = 1 / curvature + of_ability / precision[pairs.students]
 
     has_attempts = pairs.number > 0
     last_right = has_attempts * pairs.last_was_right
     last_wrong = has_attempts * (1 - pairs.last_was_right)
     shrinkage = 1 / np.sqrt(1 + np.pi * variance / 8)
-    logit = (
-        constants.intercept
-        + constants.level * pairs.levels
-        + constants.ability * shrinkage * (ability[pairs.students] + strength)
-        + constants.practice * np.log1p(pairs.number)
-        + constants.last_right * last_right
-        + constants.last_wrong * last_wrong
-    )
+    logit = constants.intercept + constants.level * pairs.levels
+    logit += constants.ability * shrinkage * (ability[pairs.students] + strength)
+    logit += constants.practice * np.log1p(pairs.number)
+    logit += constants.last_right * last_right
+    logit += constants.last_wrong * last_wrong
     of_student = constants.ability**2 * variance
     of_level = constants.level**2 * pairs.level_variances
     error = np.sqrt(of_student + of_level + MISFIT_VARIANCE)
+    margin = NORMAL_95 * error
     return Estimates(
         value=_sigmoid(logit),
-        low=_sigmoid(logit - NORMAL_95 * error),
-        high=_sigmoid(logit + NORMAL_95 * error),
+        low=_sigmoid(logit - margin),
+        high=_sigmoid(logit + margin),
         abilities=ability,
         ability_errors=1 / np.sqrt(precision),
     )
@@ -192,6 +212,64 @@ def levels_of(
     return levels
 
 
+def estimates_of(
+    counts: Counts, points: Sequence[str], students: int, answers: Mapping[str, Answers]
+) -> Estimates:
+    """Return the estimates for these counts. `points` are the ids of the points, by their numbers in `counts`.
+
+    `answers` are the first attempts of a class by point. The levels of the points are estimated from them.
+    """
+    levels = []
+    variances = []
+    for level, variance in levels_of(answers, points).values():
+        levels.append(level)
+        variances.append(variance)
+    pairs = Pairs(
+        counts.students,
+        np.array(levels)[counts.points],
+        np.array(variances)[counts.points],
+        counts.number.astype(np.float64),
+        counts.right.astype(np.float64),
+        counts.last_was_right.astype(np.float64),
+    )
+    return estimated(pairs, students)
+
+
+def states_of(estimates: Estimates, last: Moments, as_of: datetime) -> Integers:
+    """Return the state of each row as its place in STATES. `last` is the time of its last attempt."""
+    states = np.full(len(last), NOT_MASTERED)
+    is_mastered = estimates.value >= MASTERED_PROBABILITY
+    states[is_mastered] = MASTERED
+
+    now = np.datetime64(_plain(as_of), "us")
+    is_long_ago = now - last > np.timedelta64(LONG_AGO)
+    states[is_long_ago] = STATES.index("long ago")
+
+    half_widths = (estimates.high - estimates.low) / 2
+    is_wide = half_widths > WIDEST_SHOWN
+    states[is_wide] = UNSHOWN
+    return states
+
+
+def mastery_in_row(estimates: Estimates, states: Integers, row: int) -> Mastery:
+    """Return the mastery that stands in a row of these columns."""
+    probability = float(estimates.value[row])
+    low = float(estimates.low[row])
+    high = float(estimates.high[row])
+    state = STATES[states[row]]
+    return Mastery(probability, low, high, state)
+
+
+def abilities_of(estimates: Estimates, students: Iterable[str]) -> dict[str, Ability]:
+    """Return the abilities by student. `students` are in the order of their numbers."""
+    values = estimates.abilities.tolist()
+    errors = estimates.ability_errors.tolist()
+    found = {}
+    for student, value, error in zip(students, values, errors, strict=True):
+        found[student] = Ability(value, error)
+    return found
+
+
 def mastery_of_students(
     attempts: Mapping[str, Mapping[str, Attempts]], answers: Mapping[str, Answers], as_of: datetime
 ) -> tuple[dict[str, dict[str, Mastery]], dict[str, Ability]]:
@@ -204,46 +282,39 @@ def mastery_of_students(
 
     """
     points = sorted({point for of_student in attempts.values() for point in of_student})
-    levels = levels_of(answers, points)
+    number_of = {point: number for number, point in enumerate(points)}
     keys: list[tuple[str, str]] = []  # (student, point) of each row
-    rows: list[tuple[float, ...]] = []
+    rows: list[tuple[int, int, Attempts]] = []
     for index, student in enumerate(attempts):
         for point in sorted(attempts[student]):
-            each = attempts[student][point]
-            level, level_variance = levels[point]
             keys.append((student, point))
-            rows.append(
-                (index, level, level_variance, each.number, each.right, float(each.last_was_right))
-            )
-    columns = np.array(rows, dtype=np.float64).reshape(-1, len(Pairs._fields)).T
-    pairs = Pairs(columns[0].astype(np.int64), *columns[1:])
-    found = estimated(pairs, len(attempts))
-
+            rows.append((index, number_of[point], attempts[student][point]))
+    counts = counts_of(rows)
+    found = estimates_of(counts, points, len(attempts), answers)
+    states = states_of(found, counts.last, as_of)
     mastery: dict[str, dict[str, Mastery]] = defaultdict(dict)
     for row, (student, point) in enumerate(keys):
-        probability = float(found.value[row])
-        low = float(found.low[row])
-        high = float(found.high[row])
-        state = _state(probability, low, high, attempts[student][point].last, as_of)
-        mastery[student][point] = Mastery(probability, low, high, state)
-    abilities = {}
-    for index, student in enumerate(attempts):
-        abilities[student] = Ability(
-            float(found.abilities[index]), float(found.ability_errors[index])
-        )
-    return dict(mastery), abilities
+        mastery[student][point] = mastery_in_row(found, states, row)
+    return dict(mastery), abilities_of(found, attempts)
 
 
-def _state(
-    probability: float, low: float, high: float, last: datetime | None, as_of: datetime
-) -> State:
-    if not is_shown(low, high):
-        return TOO_FEW
-    if last is not None and as_of - last > LONG_AGO:
-        return "long ago"
-    if probability >= MASTERED_PROBABILITY:
-        return "mastered"
-    return "not mastered"
+def counts_of(rows: Sequence[tuple[int, int, Attempts]]) -> Counts:
+    """Return these rows as columns. A row has the numbers of a student and a point, and the attempts."""
+    numbers = np.zeros((4, len(rows)), dtype=np.int64)
+    last = np.full(len(rows), np.datetime64("NaT", "us"))
+    last_was_right = np.zeros(len(rows), dtype=np.bool_)
+    for row, (student, point, attempts) in enumerate(rows):
+        numbers[:, row] = (student, point, attempts.number, attempts.right)
+        last_was_right[row] = attempts.last_was_right
+        if attempts.last is not None:
+            last[row] = np.datetime64(_plain(attempts.last), "us")
+    students, points, number, right = numbers
+    return Counts(students, points, number, right, last, last_was_right)
+
+
+def _plain(moment: datetime) -> datetime:
+    """Return a moment in UTC without a zone, as numpy has moments."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def is_shown(low: float, high: float) -> bool:
@@ -251,29 +322,16 @@ def is_shown(low: float, high: float) -> bool:
     return (high - low) / 2 <= WIDEST_SHOWN
 
 
-def probabilities(each: Mapping[str, Mastery]) -> dict[str, float]:
-    """Return the probability of a right answer by student, without those who have no estimate."""
-    found = {}
-    for student, one in each.items():
-        if one.probability is not None:
-            found[student] = one.probability
-    return found
+def mean_mastery(values: Floats, low: Floats, high: Floats) -> tuple[float, float, float]:
+    """Return the mean of these probabilities, at least one, and the ends of its 95 % interval.
 
-
-def mean_mastery(each: Sequence[Mastery]) -> tuple[float, float, float]:
-    """Return the mean probability of these estimates, which have a value, and the ends of its 95 % interval.
-
-    The errors of the estimates count as independent, with the widths of normal distributions.
+    `low` and `high` are the ends of their intervals. The errors of the estimates count as independent, with the
+    widths of normal distributions.
     """
-    values = []
-    variance = 0.0
-    for one in each:
-        if one.probability is None or one.low is None or one.high is None:
-            continue
-        values.append(one.probability)
-        variance += ((one.high - one.low) / 2 / NORMAL_95) ** 2
-    middle = sum(values) / len(values)
-    spread = NORMAL_95 * sqrt(variance) / len(values)
+    middle = float(values.mean())
+    half_widths = (high - low) / 2
+    sum_of_squares = float((half_widths**2).sum())
+    spread = sqrt(sum_of_squares) / len(values)
     return middle, max(middle - spread, 0.0), min(middle + spread, 1.0)
 
 

@@ -59,7 +59,7 @@ class TestedPoint(NamedTuple):
 
 @dataclass(frozen=True)
 class Read:
-    """The part of a course that one question reads: the first attempts of these students in a period.
+    """The part of a course that one question reads: the attempts of these students until the end of a period.
 
     `terms` are the beginning and the end of each term of the question.
     """
@@ -246,6 +246,11 @@ class Reading:
         """Return the rows of a query of schema.py."""
         with _errors():
             return self._cursor.execute(sql).fetchall()
+
+    def columns(self, sql: str) -> dict[str, Any]:
+        """Return the columns of a query of schema.py as arrays, by name."""
+        with _errors():
+            return self._cursor.execute(sql).fetchnumpy()
 
     def student(self, number: int) -> str:
         """Return the id of a student."""

@@ -1,7 +1,7 @@
 """The tables of a course, the views of them that one question reads, and the queries of questions.
 
-A question reads the views alone. They hold the first attempts of the permitted students in the period, so no question
-can forget either. Students, items and points are numbers; `CourseColumns` has their ids.
+A question reads the views alone. They hold attempts of the permitted students until the end of the period, so no
+question can forget either. Students, items and points are numbers; `CourseColumns` has their ids.
 """
 
 # Moments are in UTC and have no time zone. `day` is the day of a moment for the clocks of the school. `outcome` is in
@@ -44,18 +44,34 @@ COUNT_ATTEMPTS = "SELECT count(*) FROM {schema}.attempts"
 
 VIEWS = """
 CREATE TEMP VIEW tests AS FROM {schema}.tests;
-CREATE TEMP VIEW first_attempts AS
-FROM {schema}.attempts
-WHERE is_first AND moment BETWEEN TIMESTAMP '{since}' AND TIMESTAMP '{until}'
-  AND student IN (SELECT student FROM permitted);
+CREATE TEMP VIEW attempts AS
+SELECT *, moment >= TIMESTAMP '{since}' AS in_period FROM {schema}.attempts
+WHERE moment <= TIMESTAMP '{until}' AND student IN (SELECT student FROM permitted);
+CREATE TEMP VIEW first_attempts AS FROM attempts WHERE is_first AND in_period;
 """
 
 # The sum of integers is a HUGEINT in DuckDB, which has no type in Python of its own, so sums are cast.
 TRIES_OF_STUDENTS = """
 SELECT student, count(*), sum(outcome)::BIGINT FROM first_attempts GROUP BY ALL
 """
+# First attempts, whenever they were, and those in the period. An attempt at an item of two points stands at both.
+FIRST_TRIES_AT_POINTS = """
+SELECT point, student, count(*) AS number_ever, count(*) FILTER (outcome >= 500) AS right_ever, max(moment) AS "last",
+  arg_max(outcome, row(moment, number, record)) >= 500 AS last_was_right,
+  count(*) FILTER (in_period) AS "number", count(*) FILTER (in_period AND outcome >= 500) AS "right",
+  coalesce(sum(outcome) FILTER (in_period), 0)::BIGINT AS outcomes
+FROM attempts JOIN tests USING (item) WHERE is_first GROUP BY ALL
+"""
+# All attempts, whenever they were.
 TRIES_AT_POINTS = """
-SELECT point, student, count(*), sum(outcome)::BIGINT FROM first_attempts JOIN tests USING (item) GROUP BY ALL
+SELECT point, student, count(*) AS "number", count(*) FILTER (outcome >= 500) AS "right"
+FROM attempts JOIN tests USING (item) GROUP BY ALL
+"""
+# The numbers, over all students, of right first attempts, first attempts, right attempts, and attempts.
+ANSWERS_AT_POINTS = """
+SELECT point, count(*) FILTER (is_first AND outcome >= 500), count(*) FILTER (is_first),
+  count(*) FILTER (outcome >= 500), count(*)
+FROM attempts JOIN tests USING (item) GROUP BY ALL
 """
 TRIES_OF_WEEKS = """
 SELECT date_trunc('week', day)::DATE AS monday, student, count(*), sum(outcome)::BIGINT

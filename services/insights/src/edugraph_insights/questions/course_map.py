@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from edugraph_insights.answers import Found, FromCatalogue, Measured, Name, Row
-from edugraph_insights.facts import Facts, by_point
+from edugraph_insights.facts import Facts
 from edugraph_insights.questions.question import OfToday, Question
 
 
@@ -25,16 +25,19 @@ class PlaceOnMap(Row):
 
 
 def find(facts: Facts, asked: OfToday) -> Found[PlaceOnMap]:
-    first = facts.first_attempts(asked.course)
-    tried = by_point(first, facts.tested_points(each.item for each in first))
+    tries = facts.point_tries(asked.course)
     taught = facts.taught_points(asked.course)
-    # A point that the texts of the course teach says nothing about students. A point that is here only because
-    # somebody tried an item of it does.
-    behind = {
-        point: frozenset(of_students) for point, of_students in tried.items()
-    } | dict.fromkeys(taught, frozenset())
-    students = {point.id: of for point, of in behind.items()}
-    names = {point.id: point.name for point in behind}
+    names: dict[str, str] = {}
+    students: dict[str, frozenset[str]] = {}
+    for point in tries.tried_points():
+        names[point.id] = point.name
+        # A point that is here only because somebody tried an item of it says something about these students.
+        if facts.in_cells:
+            students[point.id] = frozenset(tries.ids(point.students))
+    # A point that the texts of the course teach says nothing about students.
+    for taught_point in taught:
+        names[taught_point.id] = taught_point.name
+        students[taught_point.id] = frozenset()
     rows: list[PlaceOnMap] = []
     of_state = {"followed": facts.direct_needs(names), "proposed": facts.proposed_needs(names)}
     for state, needs in of_state.items():
@@ -51,7 +54,7 @@ def find(facts: Facts, asked: OfToday) -> Found[PlaceOnMap]:
     alone = names.keys() - {row.point for row in rows}
     rows += [PlaceOnMap(point=point, name=names[point]) for point in alone]
     return Found(
-        tuple(Measured(row, students[row.point]) for row in rows),
+        tuple(Measured(row, students.get(row.point, frozenset())) for row in rows),
         of_how_many={"points that the course teaches": len(taught)},
         left_out=facts.waiting_in(asked.course),
     )

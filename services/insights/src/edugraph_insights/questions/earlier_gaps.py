@@ -1,9 +1,8 @@
 """Question 2: which earlier gap is behind these mistakes?"""
 
-from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
+import numpy as np
 from pydantic import Field
 
 from edugraph_insights.answers import (
@@ -25,8 +24,9 @@ from edugraph_insights.answers import (
     share_of,
     statistic,
 )
-from edugraph_insights.facts import Attempt, Facts, wrong_share
-from edugraph_insights.mastery import Mastery, is_shown, mean_mastery, probabilities
+from edugraph_insights.facts import Facts
+from edugraph_insights.mastery import Flags, Integers, is_shown
+from edugraph_insights.practice import Practice, TriedPoint
 from edugraph_insights.questions.question import Parameters, Question
 
 # With fewer students a row has no score.
@@ -78,96 +78,124 @@ class EarlierGap(Row):
 
 def find(facts: Facts, asked: OfGaps) -> Found[EarlierGap]:
     practice = facts.practice(asked.course)
-    of_point = {point.id: of_students for point, of_students in practice.tried.items()}
-    names = {point.id: point.name for point in practice.tried}
+    tried = {point.id: point for point in practice.tries.tried_points()}
     rows = []
-    for need in facts.needs_before(of_point, asked.min_confidence):
-        gap = need.needs.id
-        at_point = of_point[need.point]
-        at_gap = of_point.get(gap, {})
-        both = at_point.keys() & at_gap.keys()
-        wrong_gap = _wrong_at(at_gap, both)
-        wrong = _wrong_at(at_point, both)
-        right_gap = both - wrong_gap
+    for need in facts.needs_before(tried, asked.min_confidence):
+        at_point = tried[need.point]
+        both = _Both.of(at_point, tried.get(need.needs.id))
         level = None
-        levels: dict[str, Mastery] = {}
-        # The mastery of a student depends on the answers of others, so the tries of the student are compared.
-        tries: dict[str, tuple[int, int]] = {}
-        for student in sorted(both):
-            levels[student] = practice.mastery[student][gap]
-            tries[student] = (len(at_point[student]), len(at_gap[student]))
-        if both:
-            estimates = list(levels.values())
-            middle, low, high = mean_mastery(estimates)
+        if both.students.size:
+            middle, low, high = practice.mean(both.gap_rows)
             if is_shown(low, high):
                 level = middle
-        difference = None
-        if len(both) >= ENOUGH_FOR_NUMBER and wrong_gap and right_gap:
-            wrong_after_wrong = len(wrong & wrong_gap) / len(wrong_gap)
-            wrong_after_right = len(wrong & right_gap) / len(right_gap)
-            difference = wrong_after_wrong - wrong_after_right
-        parts = (wrong_gap, right_gap)
+        difference = both.difference
         score = None
         if difference is not None and level is not None:
             score = need.confidence * (1 - level) * difference
+        way = [each.id for each in need.way]
+        way_names = [each.name for each in need.way]
         row = EarlierGap(
             point=need.point,
-            name=names[need.point],
-            gap=gap,
+            name=at_point.name,
+            gap=need.needs.id,
             gap_name=need.needs.name,
             score=score,
             confidence=need.confidence,
             class_mastery=level,
             difference=difference,
-            students=len(both),
-            way=tuple(each.id for each in need.way),
-            way_names=tuple(each.name for each in need.way),
-            evidence=asked.records(point=gap),
+            students=len(both.students),
+            way=tuple(way),
+            way_names=tuple(way_names),
+            evidence=asked.records(point=need.needs.id),
         )
-        figures = _figures(row, asked.course, wrong, parts, levels)
-        rows.append(Measured(row, frozenset(both), figures, tries))
+        measured = Measured(row)
+        if facts.in_cells:
+            measured = _in_cells(row, asked.course, practice, both)
+        rows.append(measured)
     without_number = sum(each.row.score is None for each in rows)
     left_out = facts.waiting_in(asked.course)
     left_out["gaps without a number: too few students"] = without_number
     return Found(
         tuple(rows),
-        of_how_many={"students": frozenset(facts.students), "points with attempts": len(of_point)},
+        of_how_many={"students": frozenset(facts.students), "points with attempts": len(tried)},
         left_out=left_out,
     )
 
 
-def _wrong_at(tries: Mapping[str, list[Attempt]], students: AbstractSet[str]) -> set[str]:
-    """Return those of the students who are mostly wrong in these first attempts."""
-    found = set()
-    for student in students:
-        share = wrong_share(tries[student])
-        if share > MOSTLY_WRONG:
-            found.add(student)
-    return found
+def _shared(one: Integers, other: Integers) -> tuple[Integers, Integers, Integers]:
+    """Return the students of both columns, and their places in the one and in the other."""
+    return np.intersect1d(one, other, assume_unique=True, return_indices=True)
 
 
-def _figures(
-    row: EarlierGap,
-    course: str,
-    wrong: AbstractSet[str],
-    parts: tuple[AbstractSet[str], AbstractSet[str]],
-    levels: Mapping[str, Mastery],
-) -> dict[str, Figure]:
-    """Return the figures of a row. `parts` are the students who are wrong at the gap, and those who are right."""
-    wrong_gap, right_gap = parts
+class _Both(NamedTuple):
+    """The students who tried a point and a gap, as columns: their tries, and whether these were mostly wrong."""
+
+    students: Integers
+    gap_rows: Integers
+    number: Integers
+    gap_number: Integers
+    is_wrong: Flags
+    is_gap_wrong: Flags
+
+    @classmethod
+    def of(cls, point: TriedPoint, gap: TriedPoint | None) -> "_Both":
+        if gap is None:
+            gap = point.without_students()
+        students, in_point, in_gap = _shared(point.students, gap.students)
+        number = point.number[in_point]
+        gap_number = gap.number[in_gap]
+        gap_rows = gap.rows[in_gap]
+        is_wrong = point.wrong > MOSTLY_WRONG
+        is_wrong = is_wrong[in_point]
+        is_gap_wrong = gap.wrong > MOSTLY_WRONG
+        is_gap_wrong = is_gap_wrong[in_gap]
+        return cls(students, gap_rows, number, gap_number, is_wrong, is_gap_wrong)
+
+    @property
+    def difference(self) -> float | None:
+        """The share wrong at the point of those who are wrong at the gap, less that of the others.
+
+        None if there are too few students, or none on one side.
+        """
+        wrong_at_gap = int(self.is_gap_wrong.sum())
+        right_at_gap = len(self.students) - wrong_at_gap
+        if len(self.students) < ENOUGH_FOR_NUMBER or not wrong_at_gap or not right_at_gap:
+            return None
+        wrong_at_both = self.is_wrong & self.is_gap_wrong
+        number_wrong = int(self.is_wrong.sum())
+        number_wrong_at_both = int(wrong_at_both.sum())
+        wrong_after_wrong = number_wrong_at_both / wrong_at_gap
+        wrong_after_right = (number_wrong - number_wrong_at_both) / right_at_gap
+        return wrong_after_wrong - wrong_after_right
+
+
+def _in_cells(
+    row: EarlierGap, course: str, practice: Practice, both: _Both
+) -> Measured[EarlierGap]:
+    """Return the row with what each student adds to its figures."""
+    ids = practice.tries.ids
+    students = ids(both.students)
+    wrong = set(ids(both.students[both.is_wrong]))
     about = (course, row.point, row.gap)
     wrong_name = statistic("wrong after wrong", *about)
     right_name = statistic("wrong after right", *about)
-    after_wrong = share_of(wrong_name, wrong, sorted(wrong_gap))
-    after_right = share_of(right_name, wrong, sorted(right_gap))
-
+    wrong_at_gap = ids(both.students[both.is_gap_wrong])
+    right_at_gap = ids(both.students[~both.is_gap_wrong])
+    after_wrong = share_of(wrong_name, wrong, wrong_at_gap)
+    after_right = share_of(right_name, wrong, right_at_gap)
     figures: dict[str, Figure] = {}
     students_name = statistic("tried both", *about)
-    figures["students"] = number_of(students_name, levels)
+    figures["students"] = number_of(students_name, students)
     mastery_name = statistic("mastery", course, row.gap)
-    figures["class_mastery"] = mean_of(mastery_name, probabilities(levels))
+    figures["class_mastery"] = mean_of(mastery_name, practice.probabilities(both.gap_rows))
     figures["difference"] = Contrast(after_wrong, after_right)
-    return figures
+    # The mastery of a student depends on the answers of others, so the tries of the student are compared.
+    number = both.number.tolist()
+    gap_number = both.gap_number.tolist()
+    tries: dict[str, tuple[int, int]] = {}
+    for index, student in enumerate(students):
+        tries[student] = (number[index], gap_number[index])
+    return Measured(row, frozenset(students), figures, tries)
 
 
 def derived(row: EarlierGap) -> EarlierGap:

@@ -8,7 +8,7 @@ from pydantic import Field
 from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.runtime.service.problems import Problem
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
-from edugraph_insights.facts import MAX_POINTS_BEFORE, Attempt, Facts
+from edugraph_insights.facts import MAX_POINTS_BEFORE, Facts
 from edugraph_insights.mastery import UNKNOWN, learning_path
 from edugraph_insights.questions.question import PointId, Question
 from edugraph_insights.questions.student import OfStudent
@@ -56,10 +56,8 @@ def find(facts: Facts, asked: ToGoal) -> Found[NextPoint]:
         )
     needs, complete = facts.all_needs(goal, asked.min_confidence)
     practice = facts.practice(asked.course)
-    states = practice.mastery.get(asked.student, {})
-    of_point: dict[str, list[Attempt]] = {
-        point.id: tries[asked.student] for point, tries in practice.tried.items()
-    }
+    states = practice.mastery_of(asked.student)
+    number_at = {point.id: int(point.number.sum()) for point in practice.tries.tried_points()}
     names = {goal.id: goal.name} | {need.needs.id: need.needs.name for need in needs}
     pairs = {(need.point, need.needs.id) for need in needs}
     needed_for: dict[str, set[str]] = defaultdict(set)
@@ -79,7 +77,7 @@ def find(facts: Facts, asked: ToGoal) -> Found[NextPoint]:
                 probability=state.probability,
                 low=state.low,
                 high=state.high,
-                first_attempts=len(of_point.get(point, ())),
+                first_attempts=number_at.get(point, 0),
                 needed_for=tuple(sorted(needed_for[point])),
                 evidence=asked.records(point=point),
             )
@@ -87,7 +85,10 @@ def find(facts: Facts, asked: ToGoal) -> Found[NextPoint]:
     cut = f"points that are needed from further away than the first {MAX_POINTS_BEFORE}: at least"
     return Found(
         tuple(rows),
-        of_how_many={"points on the way": len(names), "first attempts": len(practice.first)},
+        of_how_many={
+            "points on the way": len(names),
+            "first attempts": practice.tries.number,
+        },
         left_out={
             "mastered points": len(names) - len(rows),
             cut: not complete,

@@ -18,7 +18,7 @@ from edugraph_insights.answers import (
     statistic,
 )
 from edugraph_insights.facts import Facts
-from edugraph_insights.mastery import mean_mastery, probabilities
+from edugraph_insights.practice import Practice, TriedPoint
 from edugraph_insights.questions.question import Parameters, Question
 
 
@@ -44,38 +44,47 @@ class PointMastery(Row):
 def find(facts: Facts, asked: Parameters) -> Found[PointMastery]:
     practice = facts.practice(asked.course)
     rows = []
-    for point, attempts in practice.tried.items():
-        of_students = {student: practice.mastery[student][point.id] for student in sorted(attempts)}
-        mastered = frozenset(
-            student for student, each in of_students.items() if each.state == "mastered"
-        )
-        middle, low, high = mean_mastery(list(of_students.values()))
+    for point in practice.tries.tried_points():
+        middle, low, high = practice.mean(point.rows)
         row = PointMastery(
             point=point.id,
             name=point.name,
             mastery=middle,
             low=low,
             high=high,
-            mastered=len(mastered),
-            students=len(of_students),
+            mastered=len(practice.mastered(point.rows)),
+            students=len(point.rows),
             evidence=asked.records(point=point.id),
         )
-        about = (asked.course, point.id)
-        figures: dict[str, Figure] = {
-            "mastery": mean_of(statistic("mastery", *about), probabilities(of_students)),
-            "mastered": number_of(statistic("mastered", *about), mastered),
-            "students": number_of(statistic("tried", *about), of_students),
-        }
-        # The mastery of a student depends on the answers of others, so the tries of the student are compared.
-        tries_of = {student: len(tries) for student, tries in attempts.items()}
-        rows.append(Measured(row, frozenset(of_students), figures, tries_of))
+        measured = Measured(row)
+        if facts.in_cells:
+            measured = _in_cells(row, asked.course, practice, point)
+        rows.append(measured)
     return Found(
         tuple(rows),
         of_how_many={
             "students": frozenset(facts.students),
-            "first attempts": Counter(each.student for each in practice.first),
+            "first attempts": Counter(practice.tries.numbers),
         },
     )
+
+
+def _in_cells(
+    row: PointMastery, course: str, practice: Practice, point: TriedPoint
+) -> Measured[PointMastery]:
+    """Return the row with what each student adds to its figures."""
+    tries = practice.tries
+    students = tries.ids(point.students)
+    mastered = tries.ids(tries.counts.students[practice.mastered(point.rows)])
+    about = (course, point.id)
+    figures: dict[str, Figure] = {
+        "mastery": mean_of(statistic("mastery", *about), practice.probabilities(point.rows)),
+        "mastered": number_of(statistic("mastered", *about), mastered),
+        "students": number_of(statistic("tried", *about), students),
+    }
+    # The mastery of a student depends on the answers of others, so the tries of the student are compared.
+    tries_of = dict(zip(students, point.number.tolist(), strict=True))
+    return Measured(row, frozenset(students), figures, tries_of)
 
 
 QUESTION = Question(

@@ -11,7 +11,7 @@ from pydantic import Field
 from edugraph_common.contracts.records import HALF
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
 from edugraph_insights.facts import Attempt, Facts, Place, Point, first_by_item
-from edugraph_insights.mastery import MASTERED_PROBABILITY, TOO_FEW, Ability, Mastery, is_shown
+from edugraph_insights.mastery import MASTERED_PROBABILITY, Ability, is_shown
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.school_days import SchoolDays, beginning_of, day_of
 from edugraph_insights.settings import HelpThresholds
@@ -116,18 +116,18 @@ def found_from(attempts: list[Attempt], facts: Facts, asked: OfHelp) -> Found[Ne
     limits = asked.thresholds
     active = facts.last_activity(asked.course)
     days = SchoolDays(facts.terms(), day_of(facts.until, facts.zone), facts.zone)
-    recent_from = beginning_of(days.first_of_last(limits.recent_school_days), facts.zone)
+    first_day = days.first_of_last(limits.recent_school_days)
+    recent_from = beginning_of(first_day, facts.zone)
     if facts.since is not None:
         recent_from = max(recent_from, facts.since)
-    practice = facts.practice(asked.course, attempts)
-    abilities = facts.abilities(attempts, practice)
-    names: dict[str, str] = {}
-    for points in practice.points.values():
-        names |= {point.id: point.name for point in points}
-    last_right = LastRight(attempts, practice.points)
+    practice = facts.practice(asked.course)
+    abilities = facts.abilities(asked.course, practice)
+    low_at = practice.below(AVERAGE)
+    points = facts.tested_points(each.item for each in attempts)
+    last_right = LastRight(attempts, points)
     mostly_right = _mostly_right(attempts)
     recent = [attempt for attempt in attempts if attempt.at >= recent_from]
-    stuck_at = _stuck(recent, practice.points, last_right, limits.stuck_tries)
+    stuck_at = _stuck(recent, points, last_right, limits.stuck_tries)
     mistakes, hidden = shown_types(facts, asked.course, recent_from)
     repeated = _repeated(mistakes, last_right, limits.same_mistakes)
     idle = {each: _idle_school_days(facts, days, active.get(each)) for each in facts.students}
@@ -153,8 +153,11 @@ def found_from(attempts: list[Attempt], facts: Facts, asked: OfHelp) -> Found[Ne
             INACTIVE: student in inactive and not is_course_inactive,
         }
         reasons = tuple(rule for rule in RULES if holds[rule])
-        low_points = _low_points(practice.mastery.get(student, {}))
         last = active.get(student)
+        idle_days = None
+        if last is not None:
+            idle_days = idle[student]
+        about = asked.model_copy(update={"student": student})
         row = NeedsHelp(
             student=student,
             bucket=_bucket(reasons, low, high),
@@ -163,17 +166,15 @@ def found_from(attempts: list[Attempt], facts: Facts, asked: OfHelp) -> Found[Ne
             low=low,
             high=high,
             last_active=last,
-            school_days_inactive=None if last is None else idle[student],
+            school_days_inactive=idle_days,
             stuck_at=tuple(sorted(stuck_at[student])),
             repeated=tuple(sorted(repeated[student])),
-            low_at=tuple(sorted(names[point] for point in low_points)),
-            evidence=asked.model_copy(update={"student": student}).records(),
+            low_at=tuple(sorted(low_at[student])),
+            evidence=about.records(),
         )
         rows.append(Measured(row, frozenset({student})))
     left_out = {
-        "first attempts at items of no known point": sum(
-            each.item not in practice.points for each in practice.first
-        ),
+        "first attempts at items of no known point": practice.tries.without_point,
         **hidden.left_out,
     }
     if is_course_inactive:
@@ -182,7 +183,7 @@ def found_from(attempts: list[Attempt], facts: Facts, asked: OfHelp) -> Found[Ne
         tuple(rows),
         of_how_many={
             "students": frozenset(facts.students),
-            "first attempts": len(practice.first),
+            "first attempts": practice.tries.number,
         },
         left_out=left_out,
     )
@@ -233,17 +234,6 @@ def _bucket(reasons: Sequence[str], low: float | None, high: float | None) -> st
     if low is None or high is None or not is_shown(low, high):
         return TOO_LITTLE
     return NO_SIGN
-
-
-def _low_points(mastery: Mapping[str, Mastery]) -> list[str]:
-    """Return the points whose estimated mastery can be shown and is below a half."""
-    found = []
-    for point, each in mastery.items():
-        if each.probability is None or each.state == TOO_FEW:
-            continue
-        if each.probability < AVERAGE:
-            found.append(point)
-    return found
 
 
 def _stuck(

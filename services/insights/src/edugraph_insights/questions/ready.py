@@ -26,7 +26,10 @@ class Ready(Row):
 def find(facts: Facts, asked: OfPoint) -> Found[Ready]:
     point = point_named(facts, asked.point)
     needs = [need.needs for need in facts.direct_needs([point.id])]
-    states = facts.practice(asked.course).mastery
+    states = {}
+    if needs:
+        practice = facts.practice(asked.course)
+        states = {need.id: practice.mastery_at(need.id) for need in needs}
     names = facts.names()
     rows = []
     students = facts.students if needs else ()
@@ -34,9 +37,8 @@ def find(facts: Facts, asked: OfPoint) -> Found[Ready]:
         missing = []
         unsure = []
         mastered = []
-        of_student = states.get(student, {})
         for need in needs:
-            known = of_student.get(need.id)
+            known = states[need.id].get(student)
             if known is not None and known.state == "mastered":
                 mastered.append(need.name)
             elif known is not None and known.state == "not mastered":

@@ -11,7 +11,7 @@ from pydantic import Field
 from edugraph_insights.answers import Found, Mark, Measured, Row
 from edugraph_insights.facts import Facts, Need, Use
 from edugraph_insights.graph import Row as GraphRow
-from edugraph_insights.mastery import Mastery
+from edugraph_insights.practice import PointTries
 from edugraph_insights.questions.question import OfSeveral, OfToday, Question
 from edugraph_insights.reviewing import key_of
 
@@ -83,7 +83,8 @@ class PointsToReview(Row):
 
 
 def find(facts: Facts, asked: Points) -> Found[PointsToReview]:
-    mine = _points_of(facts, asked.course)
+    practice = facts.practice(asked.course)
+    mine = _points_of(facts, asked.course, practice.tries)
     proposed = [row for row in facts.proposed_same(mine) if _is_open_or_judged(row)]
     excluded = [
         row
@@ -95,20 +96,22 @@ def find(facts: Facts, asked: Points) -> Found[PointsToReview]:
         ids |= {row["one"], row["other"]}
     uses = facts.uses(asked.course, ids)
     # A name that only other students used is not shown.
-    shown = [
-        row for row in proposed if _is_in_use(uses[row["one"]]) and _is_in_use(uses[row["other"]])
-    ]
+    shown = []
+    for row in proposed:
+        ends_in_use = _is_in_use(uses[row["one"]]) and _is_in_use(uses[row["other"]])
+        if ends_in_use:
+            shown.append(row)
     ends = {row["needs_canonical"] for row in excluded}
     for row in shown:
         ends |= {row["one_canonical"], row["other_canonical"]}
-    states = facts.practice(asked.course).mastery
-    not_mastered = students_at(states)
+    not_mastered = practice.not_mastered()
     needs, is_all = facts.needs_around(ends | not_mastered.keys())
     on_ways = students_on_ways(not_mastered, needs)
     same = list(_same(shown, uses, needs))
     worth_a_look = [row for row in same if not _is_neighbour(row)]
     rows = [*worth_a_look, *_prerequisites(facts, excluded, needs, on_ways)]
     rows.sort(key=order)
+    judged = [row for row in rows if row.verdict is not None]
     compared, encoder = facts.comparison() or (0, "")
     return Found(
         tuple(Measured(row, frozenset()) for row in rows[: asked.limit]),
@@ -116,7 +119,7 @@ def find(facts: Facts, asked: Points) -> Found[PointsToReview]:
             "points of the course": len(mine),
             "points compared": compared if encoder else 0,
             "to review": len(rows),
-            "judged of them": sum(row.verdict is not None for row in rows),
+            "judged of them": len(judged),
         },
         left_out={
             NO_ENCODER: compared if encoder is None else 0,
@@ -127,12 +130,11 @@ def find(facts: Facts, asked: Points) -> Found[PointsToReview]:
     )
 
 
-def _points_of(facts: Facts, course: str) -> set[str]:
+def _points_of(facts: Facts, course: str, tries: PointTries) -> set[str]:
     """Return the points that the course teaches, that its items test, or that mistakes in it concern."""
     points = set(facts.points_of(course))
-    tested = facts.tested_points(attempt.item for attempt in facts.first_attempts(course))
-    for points_of_item in tested.values():
-        points.update(point.id for point in points_of_item)
+    for point in tries.tried_points():
+        points.add(point.id)
     for mistake in facts.mistakes(course):
         if mistake["point"] is not None:
             points.add(mistake["point"])
@@ -184,16 +186,6 @@ def _same(rows: list[GraphRow], uses: Mapping[str, Use], needs: Needs) -> Iterat
             skipped=bool(row["skipped"]),
             cycles=tuple(cycles),
         )
-
-
-def students_at(states: Mapping[str, Mapping[str, Mastery]]) -> dict[str, set[str]]:
-    """Return point -> the students who have not mastered it."""
-    students: dict[str, set[str]] = defaultdict(set)
-    for student, of_student in states.items():
-        for point, known in of_student.items():
-            if known.state == "not mastered":
-                students[point].add(student)
-    return students
 
 
 def students_on_ways(

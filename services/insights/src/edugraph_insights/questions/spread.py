@@ -19,9 +19,9 @@ from edugraph_insights.answers import (
     statistic,
 )
 from edugraph_insights.facts import Facts
-from edugraph_insights.questions.grid import tries_in_period
+from edugraph_insights.mastery import Floats
+from edugraph_insights.practice import PointTries, TriedPoint
 from edugraph_insights.questions.question import Parameters, Question
-from edugraph_insights.statistics import mean
 
 Band = Literal["none_right", "under_half", "half_or_more", "all_right"]
 BANDS: tuple[Band, ...] = ("none_right", "under_half", "half_or_more", "all_right")
@@ -48,38 +48,27 @@ class Spread(Row):
 
 
 def find(facts: Facts, asked: Parameters) -> Found[Spread]:
-    found = tries_in_period(facts, asked.course)
+    tries = facts.point_tries(asked.course)
     rows = []
     everybody: set[str] = set()
-    for point, cells in found.cells.items():
-        students_in: dict[Band, set[str]] = defaultdict(set)
-        shares: dict[str, float] = {}
-        for student, cell in cells.items():
-            if cell.share is not None:
-                students_in[_band(cell.share)].add(student)
-                shares[student] = cell.share
-        if not shares:
-            continue
-        students = frozenset(shares)
-        everybody |= students
-        shares_in = {band: len(students_in[band]) / len(students) for band in BANDS}
+    for point in tries.tried_points():
+        everybody.update(tries.ids(point.students))
+        bands = _bands(point.right)
+        shares_in: dict[str, float] = {}
+        for band in BANDS:
+            shares_in[band] = bands.count(band) / len(bands)
         row = Spread(
             point=point.id,
             name=point.name,
-            students=len(students),
-            right=mean(list(shares.values())),
+            students=len(bands),
+            right=float(point.right.mean()),
             **shares_in,
             evidence=asked.records(point=point.id),
         )
-        about = (asked.course, point.id)
-        figures: dict[str, Figure] = {
-            "students": number_of(statistic("tried", *about), shares),
-            "right": mean_of(statistic("right", *about), shares),
-        }
-        for band in BANDS:
-            figures[band] = share_of(statistic(band, *about), students_in[band], sorted(shares))
-        tries_of = {student: len(cells[student].first_attempts) for student in shares}
-        rows.append(Measured(row, students, figures, tries_of))
+        measured = Measured(row)
+        if facts.in_cells:
+            measured = _in_cells(row, asked.course, tries, point)
+        rows.append(measured)
     return Found(
         tuple(rows),
         of_how_many={
@@ -87,6 +76,30 @@ def find(facts: Facts, asked: Parameters) -> Found[Spread]:
             "students with attempts": frozenset(everybody),
         },
     )
+
+
+def _in_cells(row: Spread, course: str, tries: PointTries, point: TriedPoint) -> Measured[Spread]:
+    """Return the row with what each student adds to its figures."""
+    students = tries.ids(point.students)
+    shares = dict(zip(students, point.right.tolist(), strict=True))
+    students_in: dict[Band, set[str]] = defaultdict(set)
+    bands = _bands(point.right)
+    for student, band in zip(students, bands, strict=True):
+        students_in[band].add(student)
+    about = (course, point.id)
+    figures: dict[str, Figure] = {
+        "students": number_of(statistic("tried", *about), students),
+        "right": mean_of(statistic("right", *about), shares),
+    }
+    for band in BANDS:
+        band_name = statistic(band, *about)
+        figures[band] = share_of(band_name, students_in[band], students)
+    tries_of = dict(zip(students, point.number.tolist(), strict=True))
+    return Measured(row, frozenset(students), figures, tries_of)
+
+
+def _bands(shares: Floats) -> list[Band]:
+    return [_band(share) for share in shares.tolist()]
 
 
 def _band(share: float) -> Band:

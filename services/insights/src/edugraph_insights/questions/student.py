@@ -8,8 +8,8 @@ from pydantic import Field
 
 from edugraph_common.contracts.record_fields import Id
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
-from edugraph_insights.facts import Facts, Point, counted
-from edugraph_insights.mastery import UNKNOWN, Attempts
+from edugraph_insights.facts import Facts, Point
+from edugraph_insights.mastery import UNKNOWN
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.usefulness import shown_mistakes
 
@@ -46,10 +46,8 @@ class PointOfStudent(Row):
 
 def find(facts: Facts, asked: OfStudent) -> Found[PointOfStudent]:
     practice = facts.practice(asked.course)
-    counts = {
-        point: counted(of_students[asked.student]) for point, of_students in practice.tried.items()
-    }
-    states = practice.mastery.get(asked.student, {})
+    tried = {Point(each.id, each.name): each for each in practice.tries.tried_points()}
+    states = practice.mastery_of(asked.student)
     all_mistakes, hidden = shown_mistakes(facts, asked.course)
     found = [row for row in all_mistakes if row["point"] is not None]
     # Two points of one mistake may be synonyms, so a mistake counts once for each canonical point.
@@ -57,10 +55,15 @@ def find(facts: Facts, asked: OfStudent) -> Found[PointOfStudent]:
     mistakes = Counter(point for point, _ in of_points)
     alone = frozenset({asked.student})
     rows = []
-    for point in counts.keys() | mistakes.keys():
-        of_point = counts.get(point, Attempts(0, 0))
-        mastery = states.get(point.id, UNKNOWN)
+    for point in tried.keys() | mistakes.keys():
+        right = 0
+        wrong = 0
         ends = [row["at"] for row in found if row["point"] == point.id]
+        if point in tried:
+            right = practice.tries.right(tried[point])
+            wrong = int(tried[point].number.sum()) - right
+            ends.append(practice.tries.last(tried[point]))
+        mastery = states.get(point.id, UNKNOWN)
         row = PointOfStudent(
             point=point.id,
             name=point.name,
@@ -68,23 +71,21 @@ def find(facts: Facts, asked: OfStudent) -> Found[PointOfStudent]:
             probability=mastery.probability,
             low=mastery.low,
             high=mastery.high,
-            right=of_point.right,
-            wrong=of_point.wrong,
+            right=right,
+            wrong=wrong,
             mistakes=mistakes[point],
-            last=max(filter(None, (of_point.last, *ends)), default=None),
+            last=max(ends, default=None),
             evidence=asked.records(point=point.id),
         )
         rows.append(Measured(row, alone))
     return Found(
         tuple(rows),
         of_how_many={
-            "first attempts": len(practice.first),
+            "first attempts": practice.tries.number,
             "mistakes": len({row["record"] for row in all_mistakes}),
         },
         left_out={
-            "first attempts at items of no known point": sum(
-                each.item not in practice.points for each in practice.first
-            ),
+            "first attempts at items of no known point": practice.tries.without_point,
             "mistakes of no known point": sum(row["point"] is None for row in all_mistakes),
             **hidden.left_out,
         },

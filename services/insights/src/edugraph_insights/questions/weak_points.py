@@ -18,9 +18,10 @@ from edugraph_insights.answers import (
     number_of,
     statistic,
 )
-from edugraph_insights.facts import Facts, numbers_of
+from edugraph_insights.facts import Facts
+from edugraph_insights.practice import PointTries, TriedPoint
 from edugraph_insights.questions.question import Parameters, Question
-from edugraph_insights.statistics import mean, wilson_lower
+from edugraph_insights.statistics import wilson_lower
 
 
 class WeakPoint(Row):
@@ -39,37 +40,48 @@ class WeakPoint(Row):
 
 
 def find(facts: Facts, asked: Parameters) -> Found[WeakPoint]:
-    tried = facts.first_tries(asked.course)
+    tries = facts.point_tries(asked.course)
     rows = []
-    for point, of_students in tried.at_points.items():
-        wrong_of = {student: tries.wrong for student, tries in of_students.items()}
-        wrong = mean(list(wrong_of.values()))
-        tries_of = numbers_of(of_students)
+    for point in tries.tried_points():
+        wrong = float(point.wrong.mean())
         row = WeakPoint(
             point=point.id,
             name=point.name,
             wrong=wrong,
-            wrong_at_least=wilson_lower(wrong or 0.0, len(of_students)),
-            students=len(of_students),
-            first_attempts=sum(tries_of.values()),
+            wrong_at_least=wilson_lower(wrong, len(point.rows)),
+            students=len(point.rows),
+            first_attempts=int(point.number.sum()),
             evidence=asked.records(point=point.id),
         )
-        about = (asked.course, point.id)
-        figures: dict[str, Figure] = {
-            "wrong": mean_of(statistic("right", *about), wrong_of, is_mirrored=True),
-            "students": number_of(statistic("tried", *about), of_students),
-            "first_attempts": Amount(statistic("first attempts", *about), tries_of),
-        }
-        rows.append(Measured(row, frozenset(of_students), figures))
+        measured = Measured(row)
+        if facts.in_cells:
+            measured = _in_cells(row, asked.course, tries, point)
+        rows.append(measured)
     return Found(
         tuple(rows),
         of_how_many={
             "students": frozenset(facts.students),
-            "students with attempts": frozenset(tried.of_students),
-            "first attempts": Counter(tried.numbers),
+            "students with attempts": frozenset(tries.numbers),
+            "first attempts": Counter(tries.numbers),
         },
-        left_out={"first attempts at items of no known point": tried.without_point},
+        left_out={"first attempts at items of no known point": tries.without_point},
     )
+
+
+def _in_cells(
+    row: WeakPoint, course: str, tries: PointTries, point: TriedPoint
+) -> Measured[WeakPoint]:
+    """Return the row with what each student adds to its figures."""
+    students = tries.ids(point.students)
+    wrong_of = dict(zip(students, point.wrong.tolist(), strict=True))
+    tries_of = dict(zip(students, point.number.tolist(), strict=True))
+    about = (course, point.id)
+    figures: dict[str, Figure] = {
+        "wrong": mean_of(statistic("right", *about), wrong_of, is_mirrored=True),
+        "students": number_of(statistic("tried", *about), students),
+        "first_attempts": Amount(statistic("first attempts", *about), tries_of),
+    }
+    return Measured(row, frozenset(students), figures)
 
 
 def derived(row: WeakPoint) -> WeakPoint:
