@@ -134,6 +134,7 @@ class RecordsOfCourse:
                         "student": student,
                         "record": record["record_id"],
                         "at": at,
+                        "stated": True,
                         "type": data["error_type"],
                         "name": data["error_type"],
                         "occurrences": 1,
