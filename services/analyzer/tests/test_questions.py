@@ -56,6 +56,24 @@ def test_a_course_of_which_more_is_known_now_does_not_ask_again() -> None:
     assert mistake("漏乘了", context=before).key == mistake("漏乘了", context=grown).key
 
 
+def test_another_version_of_the_stated_points_is_another_question() -> None:
+    """Out: `course.stated` in the key, or `course.course_id` in it."""
+
+    def keys_of(**told: str) -> tuple[str, str]:
+        context = CourseContext(course_id=told.pop("course", "c"), name="数学", **told)
+        data = {"course_id": context.course_id, "content": "分数加法"}
+        text = {"type": "course_content", "timestamp": "2026-01-05T08:00:00Z", "data": data}
+        about_text = question_of(read_document(text, "knowledge_points", [context]), SETTINGS)
+        return mistake("漏乘了", context.course_id, context=context).key, about_text.key
+
+    without = keys_of()
+    first = keys_of(stated="1a")
+    corrected = keys_of(stated="2b")
+    other_grade = keys_of(course="d", stated="1a")
+    assert keys_of(stated="1a") == first
+    assert len({*without, *first, *corrected, *other_grade}) == 8
+
+
 def test_names_do_not_leave_and_can_be_asked_to() -> None:
     data = {
         "student_id": "stu-001",

@@ -44,7 +44,13 @@ from edugraph_common.contracts.outcomes import (
     Reject,
     SettledPrerequisites,
 )
-from edugraph_common.contracts.records import ROSTER_TYPES, Record, course_ids_of, parse_record
+from edugraph_common.contracts.records import (
+    ROSTER_TYPES,
+    PointRecord,
+    Record,
+    course_ids_of,
+    parse_record,
+)
 from edugraph_common.contracts.reviews import Review
 from edugraph_common.contracts.school_records import PersonRecord
 from edugraph_common.runtime.messaging.lost_jobs import send_lost_job
@@ -403,6 +409,8 @@ class Importer:
         if any(isinstance(each.data, PersonRecord) and each.data.name for each in kept):
             # The names of a list are names in each course of the person.
             forget_lists(self.members, self.graph)
+        # The contexts of these points' courses are out of date now, and the next pack asks for them again.
+        self.members.forget_contexts(_courses_of_points(kept))
         outcome = written.model_copy(update={"not_relevant": found.not_relevant})
         if REFUSED in outcome.reasons or (found.not_relevant and self.graph.has_erased()):
             # Rows that are not in the graph may name an erased person, too.
@@ -1028,6 +1036,15 @@ def _claim_in_words(claim: IdClaimChange) -> str:
     if claim.claims:
         return "by decision belongs to nobody else"
     return "by decision is no longer kept apart"
+
+
+def _courses_of_points(records: Sequence[Record]) -> set[str]:
+    """Return the ids of the courses for which these records define knowledge points."""
+    course_ids = set[str]()
+    for record in records:
+        if isinstance(record.data, PointRecord) and record.data.course_id is not None:
+            course_ids.add(record.data.course_id)
+    return course_ids
 
 
 def _waiting_of(message: LiveBatch) -> list[WaitingBatch]:

@@ -14,7 +14,13 @@ from engines import real_servers
 from importers import importer_on
 
 from edugraph_common.contracts.errors import Rejected, Wait
-from edugraph_common.contracts.messages import CourseContext, Findings, ImportJob, SplitSource
+from edugraph_common.contracts.messages import (
+    CourseContext,
+    Findings,
+    ImportBatch,
+    ImportJob,
+    SplitSource,
+)
 from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.runtime.shared_state.job_store import connect
 from edugraph_common.runtime.shared_state.object_store import Blobs
@@ -228,6 +234,28 @@ def test_a_success_in_between_starts_the_count_again(importer: Importer) -> None
         elif batch.batch < 2 * FAILED_BATCHES_IN_A_ROW - 2:
             importer.batch_failed(batch, "the disk is full")
     assert importer.jobs.message_state(job.job_id, 0) == "open"
+
+
+def test_when_points_of_a_course_are_written_what_was_told_of_it_is_old(importer: Importer) -> None:
+    """Out: `forget_contexts` in `_write`; a text that is read next would not be shown the new points."""
+    members = importer.members
+    epoch = members.epoch()
+    for course in ("c", "other"):
+        members.tell_context(CourseContext(course_id=course), epoch)
+    line = {
+        "type": "point_record",
+        "record_id": uuid4().hex,
+        "timestamp": "2026-01-01",
+        "data": {"point_id": "sums", "name": "Sums", "course_id": "c"},
+    }
+    batch = ImportBatch(job_id=uuid4().hex, batch=0, records=(line,), expected=1)
+    importer.jobs.create(batch.job_id, "import", "inline", NOW)
+    importer.write_batch(batch)
+    assert list(members.contexts(["c", "other"])) == ["other"]
+    importer.tell_course_members(["c"])
+    [told] = members.contexts(["c"]).values()
+    assert told.knowledge_points == ("Sums",)
+    assert told.stated
 
 
 def test_when_a_text_is_in_the_graph_what_was_told_of_its_course_is_old(importer: Importer) -> None:

@@ -313,12 +313,17 @@ class ImportAggregate(Message):
 
 
 class CourseContext(Sent):
-    """The facts about a course that a prompt gives to the model."""
+    """The facts about a course that a prompt gives to the model.
+
+    `stated` is a digest of the definitions of the course's points, or "" if there are none. It is the version of the
+    curriculum (docs/adr/0149).
+    """
 
     course_id: str
     name: str | None = None
     description: str | None = None
     knowledge_points: tuple[str, ...] = ()
+    stated: str = ""
 
 
 class AnalysisBatch(Message):

@@ -228,15 +228,13 @@ def _key(
 ) -> str:
     """Return the key of a question in the cache, without the points that it shows.
 
-    The description of a course is not part of it: it changes with imports, and all texts would be asked again.
+    The description of a course is not part of it: it changes with imports, and all texts would be asked again. The
+    points that the school states are part of it: they change with a curriculum, which is imported on purpose.
     """
     kind = document.kind
     courses = []
     for course in document.courses:
-        if course.name:
-            courses.append(redact(course.name))
-        else:
-            courses.append(course.course_id)
+        courses.append([course.course_id, redact(course.name or ""), course.stated])
     named_courses = courses if kind != "interaction" else ()
     asked = settings.parameters_for(kind)
     temperature = asked.temperature

@@ -1,5 +1,6 @@
 """The interface of the graph for the importer's service."""
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -273,6 +274,7 @@ class Graph:
         rows_of: dict[str, list[neo4j.Record]] = {course_id: [] for course_id in ids}
         for row in self._connection.read(CYPHER["course_contexts"], ids=ids):
             rows_of[row["id"]].append(row)
+        versions = self._versions_of_stated_points(ids)
         contexts = []
         for course_id, rows in rows_of.items():
             if not rows:
@@ -286,9 +288,25 @@ class Graph:
                     name=rows[0]["name"],
                     description=rows[0]["description"],
                     knowledge_points=tuple(str(row["point"]) for row in points),
+                    stated=versions.get(course_id, ""),
                 )
             )
         return tuple(contexts)
+
+    def _versions_of_stated_points(self, course_ids: Sequence[str]) -> dict[str, str]:
+        """Return course id -> digest of the different contents of the definitions of its points."""
+        contents: dict[str, set[str]] = defaultdict(set)
+        for row in self._connection.read(CYPHER["stated_points"], ids=course_ids):
+            course_id = row["id"]
+            content = json.dumps(row["stated"])
+            contents[course_id].add(content)
+        versions = {}
+        for course_id, different in contents.items():
+            ordered = sorted(different)
+            whole = json.dumps(ordered)
+            digest = hashlib.sha256(whole.encode())
+            versions[course_id] = digest.hexdigest()[:16]
+        return versions
 
     def export_student(self, ids: Collection[str]) -> dict[str, list[dict[str, Any]]]:
         """Return all data about a student with these ids.

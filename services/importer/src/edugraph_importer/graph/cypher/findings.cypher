@@ -164,3 +164,13 @@ UNWIND $ids AS id
 MATCH (c:Course {id: id})
 OPTIONAL MATCH (c)-[r:CONTAINS]->(k:KnowledgePoint)
 RETURN id, c.name AS name, c.description AS description, k.name AS point, r.order AS place
+
+// name: stated_points
+// Returns what definitions state of the points of a course. Their ids and times are left out. A course has far more
+// records than points, so the plan begins at the points.
+UNWIND $ids AS id
+MATCH (c:Course {id: id})-[:CONTAINS]->(k)
+WITH id, k
+MATCH (k)<-[d:DEFINES]-(n)-[:IN_COURSE]->(e) WHERE e.id = id
+OPTIONAL MATCH (n)-[:REQUIRES]->(r)
+RETURN id, [k.id, d.importance, n.name, n.names, n.label, n.description, n.parent, n.standard_id, r.id] AS stated
