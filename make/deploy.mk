@@ -9,7 +9,7 @@ chart-test: $(if $(shell command -v uv),,.run/uv/bin/uv) ## the chart's tests: H
 
 chart-checkov: $(if $(shell command -v uv),,.run/uv/bin/uv) ## checkov on the rendered chart; its exceptions are in deploy/k8s/tests/checkov.yaml
 	@mkdir -p .run/chart
-	@for values in "" minimal production everything; do \
+	@for values in "" minimal small production everything; do \
 	  "$$(python3 -m tools.helm 4)" template edugraph deploy/k8s $${values:+-f deploy/k8s/examples/$$values.yaml} \
 	    --api-versions keda.sh/v1alpha1 --api-versions monitoring.coreos.com/v1 >.run/chart/$${values:-default}.yaml || exit; \
 	done
@@ -51,7 +51,7 @@ kube-test: ## the chart on a real Kubernetes (KUBECONFIG, or one made here): ins
 kube-test-all: env-dev ## that, and 30,000 records under load, probes, scaling (HPA, KEDA), network policies, monitoring, signing in
 	@$(RUN) python deploy/k8s/tests/kubernetes/run.py --all
 
-kube-test-part: env-dev ## one of six parts of kube-test-all, by the number of the commit (15 to 30 minutes beside other tests)
+kube-test-part: env-dev ## one of seven parts of kube-test-all, by the number of the commit (15 to 30 minutes beside other tests)
 	@$(RUN) python deploy/k8s/tests/kubernetes/run.py --part-of-commit $$(git rev-list --count HEAD)
 
 kube-plan-test: ## drain each of three simulated nodes under the chart and its examples: real API server, scheduler and evictions (two minutes)

@@ -14,12 +14,46 @@
 {{- define "edugraph.selector" -}}
 app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
-app.kubernetes.io/component: {{ .component }}
+app.kubernetes.io/component: {{ include "edugraph.podOf" . }}
+{{- end -}}
+
+{{/* The components whose containers are in the gateway's pod, as a YAML list: none, unless onePod.enabled. */}}
+{{- define "edugraph.inGatewayPod" -}}
+{{- $components := list }}
+{{- if .Values.onePod.enabled }}
+{{- $components = list "insights" }}
+{{- if .Values.webhooks.url }}
+{{- $components = append $components "webhooks" }}
+{{- end }}
+{{- range $name, $own := .Values.workers }}
+{{- if $own }}
+{{- $components = append $components $name }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- toYaml $components }}
+{{- end -}}
+
+{{/* The component whose pods have the container of this one. Call with (dict "root" $ "component" NAME). */}}
+{{- define "edugraph.podOf" -}}
+{{- $others := include "edugraph.inGatewayPod" .root | fromYamlArray -}}
+{{- ternary "gateway" .component (has .component $others) -}}
+{{- end -}}
+
+{{/* The components whose pods have the containers of these, each once, as a YAML list. Call with (dict "root" $ "components" NAMES). */}}
+{{- define "edugraph.podsOf" -}}
+{{- $found := list }}
+{{- range .components }}
+{{- $found = append $found (include "edugraph.podOf" (dict "root" $.root "component" .)) }}
+{{- end }}
+{{- $found | uniq | sortAlpha | toYaml }}
 {{- end -}}
 
 {{/* Labels of every object. Call with (dict "root" $ "component" NAME). */}}
 {{- define "edugraph.labels" -}}
-{{ include "edugraph.selector" . }}
+app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: edugraph
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
@@ -43,13 +77,16 @@ default
 
 {{/* The components that have pods, as a YAML list. */}}
 {{- define "edugraph.components" -}}
+{{- $others := include "edugraph.inGatewayPod" . | fromYamlArray }}
 - gateway
-- insights
 - test
+{{- if not (has "insights" $others) }}
+- insights
+{{- end }}
 {{- if .Values.flower.enabled }}
 - flower
 {{- end }}
-{{- if .Values.webhooks.url }}
+{{- if and .Values.webhooks.url (not (has "webhooks" $others)) }}
 - webhooks
 {{- end }}
 {{- if .Values.prepare.enabled }}
@@ -62,7 +99,7 @@ default
 - digest
 {{- end }}
 {{- range $name, $own := .Values.workers }}
-{{- if $own }}
+{{- if and $own (not (has $name $others)) }}
 - {{ $name }}
 {{- end }}
 {{- end }}

@@ -14,7 +14,7 @@ from tools.helm import program
 
 CHART = Path(__file__).resolve().parent.parent
 APIS = ("keda.sh/v1alpha1", "monitoring.coreos.com/v1", "gateway.networking.k8s.io/v1")
-EXAMPLES = ("default", "minimal", "production", "everything")
+EXAMPLES = ("default", "minimal", "small", "production", "everything")
 
 USERS = CHART / "files" / "redis-users.conf"
 

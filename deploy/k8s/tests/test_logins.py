@@ -125,7 +125,10 @@ def test_one_job_gets_more_than_one_analyzer(chart, example):
     """Out: 200 messages for a pod, of which one job never has as many."""
     page = (CHART.parents[1] / "docs" / "configuration.md").read_text(encoding="utf-8")
     packs = int(re.search(r"`EDUGRAPH_PACKS_IN_QUEUE` \| `(\d+)`", page).group(1))
-    for scaled in chart.render("workerDefaults.autoscaling.keda.enabled=true", example=example):
+    scaled_objects = chart.render(
+        "onePod.enabled=false", "workerDefaults.autoscaling.keda.enabled=true", example=example
+    )
+    for scaled in scaled_objects:
         if scaled["kind"] != "ScaledObject":
             continue
         for trigger in scaled["spec"]["triggers"]:

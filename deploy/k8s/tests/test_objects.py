@@ -352,7 +352,7 @@ def test_no_way_in_from_outside_leads_to_metrics(chart, find, pods, way_in, door
     named = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
     served = find(objects, "Service", f"edugraph-{door}")["spec"]["ports"]
     # Ingress and HTTPRoute name a port of this Service, and it leads to the API alone.
-    assert [named.get(port["targetPort"], port["targetPort"]) for port in served] == [api]
+    assert [str(named.get(port["targetPort"], port["targetPort"])) for port in served] == [api]
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ class Case:
 CASES = (
     Case("default"),
     Case("minimal", "minimal"),
+    Case("small", "small"),
     Case("production", "production"),
     Case("everything", "everything"),
     Case("one-node", settings=("workers.importer.replicas=3",)),

@@ -22,6 +22,7 @@ from network import connections
 from pod_logs import PodLogs, discreet
 from release import RELEASE, ROOT, USER, Failed, Release, Report, of_a_job
 from scaling import by_cpu, by_queue, by_queue_outside, probes
+from small import small
 from under_load import under_way
 
 from dev.kubernetes.cluster import Cluster
@@ -29,10 +30,18 @@ from dev.kubernetes.programs import Options, missing
 from tools.common import ServerError
 
 NOT_RUN = 3  # the exit code, as of other things here that need what a machine lacks
-ALL_POINTS = "6,7,8,9,migration"
+ALL_POINTS = "6,7,8,9,migration,small"
 # All points take as long as all other steps of CI. Each commit takes one of these parts, by its number: a version of Helm,
 # and the points beside installation, test, import, upgrade, rollback and uninstallation.
-PARTS = [("3", ""), ("4", "8"), ("4", "9"), ("4", "6"), ("4", "7"), ("4", "migration")]
+PARTS = [
+    ("3", ""),
+    ("4", "8"),
+    ("4", "9"),
+    ("4", "6"),
+    ("4", "7"),
+    ("4", "migration"),
+    ("4", "small"),
+]
 
 
 def namespace(release: Release) -> None:
@@ -223,6 +232,18 @@ def one_helm(helm: str, kubeconfig: str, report: Report, options: argparse.Names
         release.kubectl("delete", "namespace", release.namespace, "--wait=false")
 
 
+def small_node(kubeconfig: str, report: Report, options: argparse.Namespace) -> None:
+    """The example for one small node, in a namespace of its own."""
+    release = Release(
+        "4", kubeconfig, f"edugraph-small-{secrets.token_hex(2)}", _settings(own=options.own)
+    )
+    namespace(release)
+    small(release, report)
+    if not options.keep:
+        release.run_helm("uninstall", RELEASE, "--wait", "--timeout", "300s")
+        release.kubectl("delete", "namespace", release.namespace, "--wait=false")
+
+
 def _settings(*, own: bool) -> list[str]:
     settings = [
         f"podSecurity.runAsUser={USER}",
@@ -276,8 +297,11 @@ def main() -> int:
                 if options.own
                 else os.environ["KUBECONFIG"]
             )
-            for helm in options.helm.split(","):
-                one_helm(helm, kubeconfig, report, options)
+            if "small" in options.points and options.all:
+                small_node(kubeconfig, report, options)
+            if options.points != "small":
+                for helm in options.helm.split(","):
+                    one_helm(helm, kubeconfig, report, options)
         except (ServerError, Failed) as error:
             report.failed += 1
             print(f"FAILED: {error}")
