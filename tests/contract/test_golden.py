@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.drafts import Draft
 from edugraph_common.contracts.events import Event
 from edugraph_common.contracts.messages import (
     AdmitPerson,
@@ -43,6 +44,7 @@ from edugraph_common.contracts.messages import (
     SettlePrerequisites,
     SplitSource,
     UndoImport,
+    WriteDraft,
     WriteReviews,
 )
 from edugraph_common.contracts.outcomes import (
@@ -80,6 +82,8 @@ CONTRACTS: dict[str, type[ContractModel]] = {
     "propose_same": ProposeSame,
     "compare_names": CompareNames,
     "proposed_pairs": ProposedPairs,
+    "write_draft": WriteDraft,
+    "draft": Draft,
     "write_reviews": WriteReviews,
     "undo_import": UndoImport,
     "remove_from_graph": RemoveFromGraph,

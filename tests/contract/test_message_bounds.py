@@ -8,6 +8,13 @@ import pytest
 from pydantic import ValidationError
 
 from edugraph_common.contracts import messages
+from edugraph_common.contracts.drafts import (
+    Draft,
+    DraftBasis,
+    DraftRecord,
+    DraftSentence,
+    DraftStudent,
+)
 from edugraph_common.contracts.messages import (
     AdmitPerson,
     Analysis,
@@ -34,6 +41,7 @@ from edugraph_common.contracts.messages import (
     RestrictStudent,
     SplitSource,
     UndoImport,
+    WriteDraft,
     WriteReviews,
     own_contexts,
 )
@@ -101,6 +109,16 @@ WHOLE = ([0], [-1])
 STUDENT_ID = (["s", "s" * 128], ["", "s" * 129])
 POINT = {"id": "p", "name": "P"}
 PAIR = {"pair": ["p", "q"], "likeness": 0.5}
+SHOWN = {"number": 1, "record_id": "r", "student_id": "s", "at": "2026-01-05"}
+WRITER = [{"student_id": "s"}]
+
+
+def numbered(count: int) -> list[dict[str, Any]]:
+    return [{**SHOWN, "number": number} for number in range(1, count + 1)]
+
+
+BASIS = {"kind": "summary", "course_id": "c", "students": WRITER, "records": numbered(1)}
+DRAFT = {**JOB, "basis": BASIS, "permit": "0" * 64}
 REVIEW = json.loads((GOLDEN / "write_reviews.v1.json").read_text(encoding="utf-8"))["reviews"][0]
 BOUNDS += [
     (OutsideFile, {}, "size", [None, 0], [-1]),
@@ -121,6 +139,31 @@ BOUNDS += [
     (NamedPoint, POINT, "name", ["P", "P" * 200], ["", "P" * 201]),
     (NamedPoint, POINT, "said", [[], ["P", "P" * 200]], [["P"] * 3, [""], ["P" * 201], None]),
     (CompareNames, JOB, "points", [[], [POINT] * 10_000], [[POINT] * 10_001, None]),
+    (WriteDraft, DRAFT, "permit", ["0" * 64], ["0" * 63, "g" * 64, ""]),
+    (DraftBasis, BASIS, "kind", ["feedback", "summary"], ["mail"]),
+    (DraftBasis, BASIS, "language", ["en", "zh"], ["de"]),
+    (DraftBasis, BASIS, "course_name", [None, "n" * 200], ["n" * 201]),
+    (DraftBasis, BASIS, "students", [WRITER], [[], [{"student_id": "s2"}], WRITER * 41]),
+    (DraftBasis, BASIS, "records", [numbered(40)], [[], numbered(41), numbered(1) * 2]),
+    (DraftRecord, SHOWN, "number", [1, 40], [0, 41]),
+    (DraftRecord, SHOWN, "record_id", ["r", "r" * 400], ["", "r" * 401]),
+    (DraftRecord, SHOWN, "at", ["2026", "2" * 40], ["2" * 41]),
+    (DraftRecord, SHOWN, "outcome", [None, 0, 1_000], [-1, 1_001]),
+    (DraftRecord, SHOWN, "item", [None, "i" * 200], ["i" * 201]),
+    *((DraftRecord, SHOWN, name, [None, "t" * 400], ["t" * 401]) for name in ("text", "question")),
+    *(
+        (DraftRecord, SHOWN, name, [[], ["n" * 200] * 5], [["n"] * 6, ["n" * 201]])
+        for name in ("error_types", "knowledge_points")
+    ),
+    (DraftStudent, {"student_id": "s"}, "name", [None, "n" * 200], ["n" * 201]),
+    (DraftSentence, {"text": "t"}, "cites", [[1]], [[], None]),
+    (
+        Draft,
+        {**JOB, "state": "draft", "kind": "summary", "course_id": "c", "student_ids": ["s"]},
+        "sentences",
+        [[], [{"text": "t", "cites": [1]}] * 6],
+        [[{"text": "t", "cites": [1]}] * 7, [{"text": "t", "cites": []}]],
+    ),
     (ProposedPair, PAIR, "likeness", [-1, 1], [-1.001, 1.001]),
     (ProposedPair, PAIR, "pair", [["p", "q"]], [["p"], ["p", ""], ["p", "q", "r"]]),
     (ProposedPairs, JOB, "encoder", [None, "e" * 128], ["e" * 129]),

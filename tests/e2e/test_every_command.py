@@ -24,7 +24,9 @@ from edugraph_common.runtime.shared_state.audit import ENDED, ENTRIES
 from edugraph_common.runtime.shared_state.job_store import connect
 
 pytestmark = pytest.mark.real
-OWN_TEST = {("ask",), ("demo",)}  # the demo starts servers of its own, insights too, and asks it
+# The demo starts servers of its own, insights too, and asks it. Drafts need insights and a model, and have the tests of
+# test_drafts.py of the command line.
+OWN_TEST = {("ask",), ("demo",), ("draft", "feedback"), ("draft", "summary")}
 
 
 @dataclass(frozen=True)

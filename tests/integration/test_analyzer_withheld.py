@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from analyzer_bench import Provider, chats
 
-from edugraph_analyzer.pipeline import MembersUnknown, Pipeline
+from edugraph_analyzer.course_names import MembersUnknown
+from edugraph_analyzer.pipeline import Pipeline
 from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
 from edugraph_analyzer.rule_based.fitted import Fit
 from edugraph_analyzer.rule_based.fitting import by_course, fit_course
@@ -89,6 +90,7 @@ def test_the_service_asks_the_importer_once_and_waits(
         jobs=Jobs(server),
         windows=AnalysisWindows(server),
         members=members,
+        draft_permits=None,  # type: ignore[arg-type]
         blobs=nobody,
         now=lambda: NOW,
         pack_size=10,
@@ -136,6 +138,7 @@ def test_each_record_of_a_pack_is_counted_also_one_without_text(
         jobs=Jobs(server),
         windows=AnalysisWindows(server),
         members=members,
+        draft_permits=None,  # type: ignore[arg-type]
         blobs=nobody,
         now=lambda: NOW,
         pack_size=10,

@@ -324,6 +324,7 @@ WRITTEN_AND_READ: dict[str, tuple[str, str]] = {
     "digests": ("ni", ""),
     **dict.fromkeys(("digest_owners", "digest_mails"), ("n", "")),
     "action_permits": ("n", "g"),
+    "draft_permits": ("ni", "ga"),
     "audit": ("", ""),
     "audit_ended": ("", "gni"),
     "audit_keys": ("gni", ""),

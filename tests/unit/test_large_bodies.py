@@ -210,7 +210,12 @@ WITH_MUCH = (
     "/v1/sources/name/cursor",
     "/xapi",
 )
-WITH_LITTLE = {("POST", "/v1/actions"), ("POST", "/v1/sources"), ("PUT", "/v1/sources/name")}
+WITH_LITTLE = {
+    ("POST", "/v1/actions"),
+    ("POST", "/v1/drafts"),
+    ("POST", "/v1/sources"),
+    ("PUT", "/v1/sources/name"),
+}
 
 
 @pytest.mark.loopback("a Redis that is not there")

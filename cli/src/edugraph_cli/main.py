@@ -16,6 +16,7 @@ from edugraph_cli.commands import (
     curricula,
     dead,
     doctor,
+    drafts,
     erasures,
     fits,
     formats,
@@ -65,6 +66,7 @@ app.add_typer(graph.app, name="graph")
 app.add_typer(imports.app, name="imports")
 app.add_typer(persons.app, name="persons")
 app.add_typer(reviews.app, name="reviews")
+app.add_typer(drafts.app, name="draft")
 app.add_typer(dead.app, name="dead")
 app.add_typer(keys.app, name="keys")
 app.add_typer(sources.app, name="sources")

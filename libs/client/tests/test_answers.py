@@ -16,6 +16,7 @@ from edugraph_common.contracts.api import (
     Persons,
     Restricted,
 )
+from edugraph_common.contracts.drafts import DraftBasis
 from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.contracts.public_paths import is_of_insights
 
@@ -33,6 +34,8 @@ READ_AS: dict[tuple[str, str], type[BaseModel]] = {
     ("post", "/v1/reviews"): Accepted,
     ("post", "/v1/reviews/proposals"): Accepted,
     ("post", "/v1/actions"): Accepted,
+    ("post", "/v1/drafts"): Accepted,
+    ("post", "/v1/insights/draft-permits"): DraftBasis,
     ("get", "/v1/jobs/{job_id}"): JobReport,
     ("get", "/v1/erasures"): Erasures,
     ("get", "/v1/restrictions"): Restricted,

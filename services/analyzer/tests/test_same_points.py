@@ -154,7 +154,7 @@ def test_without_the_encoder_it_is_said_that_nothing_was_compared(
     monkeypatch.setattr(encoder, "embeddings", lambda names: np.ones((len(names), 1)))
     if not installed:
         monkeypatch.delattr(encoder, "embeddings")
-    service = AnalyzerService(*[None] * 9)  # type: ignore[arg-type]
+    service = AnalyzerService(*[None] * 10)  # type: ignore[arg-type]
     points = tuple(NamedPoint(id=each, name=each) for each in "ab")
     answer = service.compare_names(CompareNames(job_id="j", points=points))
     [(task, message)] = sent

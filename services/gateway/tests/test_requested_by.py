@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import json
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -14,17 +15,21 @@ from fastapi import FastAPI
 
 from edugraph_common.contracts import messages
 from edugraph_common.contracts.api import Accepted
+from edugraph_common.contracts.drafts import DraftBasis
 from edugraph_common.contracts.messages import (
     ImportJob,
     ImportRights,
     Message,
     Requested,
+    WriteDraft,
     person_mark,
 )
 from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.contracts.permissions import SCOPES
 from edugraph_common.runtime.shared_state.callers import Caller
+from edugraph_common.runtime.shared_state.draft_permits import permit_of
 from edugraph_gateway.app import make_application
+from edugraph_gateway.auth.admission import missing_scope
 from edugraph_gateway.gateway import open_gateway
 from edugraph_gateway.operations.dead_letter_operator import Replayed
 from edugraph_gateway.operations.restriction import Restrictions
@@ -97,9 +102,18 @@ class Sent:
 
 
 def application(
-    folder: Path, sent: Sent, caller: Caller, permit: tuple[Caller, str, str] | None = None
+    folder: Path,
+    sent: Sent,
+    caller: Caller,
+    permit: tuple[Caller, str, str] | None = None,
+    *,
+    draft_permit: str = "",
+    audit: Any = None,
 ) -> FastAPI:
-    """Return a gateway without servers, which everybody asks as this caller. `permit` is the only permit of an action."""
+    """Return a gateway without servers, which everybody asks as this caller.
+
+    `permit` is the only permit of an action, and `draft_permit` that of a draft.
+    """
     settings = {
         "broker_url": "amqp://127.0.0.1:1//",
         "redis_url": "redis://127.0.0.1:1/0",
@@ -132,6 +146,7 @@ def application(
         acceptance_numbers=SimpleNamespace(take=lambda: 1),
         sources=SimpleNamespace(use=lambda *_, **__: None, choose=lambda *_, **__: None),
         action_permits=SimpleNamespace(has=lambda *asked: asked == permit),
+        draft_permits=SimpleNamespace(holds=lambda asked: asked == draft_permit),
         upload_slots=dataclasses.replace(gateway.intake.upload_slots, broker_answers=answers),
     )
 
@@ -144,7 +159,7 @@ def application(
         intake=intake,
         dead_letters=sent,
         restrictions=Restrictions(frozenset),
-        audit=SimpleNamespace(record=lambda *_, **__: None),
+        audit=audit or SimpleNamespace(record=lambda *_, **__: None),
         admission=SimpleNamespace(admit=admit),
     )
     return make_application(gateway)
@@ -320,3 +335,79 @@ def test_an_action_that_says_nothing_or_too_much_is_refused(
     answer = asyncio.run(ask(app, "POST", "/v1/actions", json=ACTION | wrong))
     assert answer.status_code == 422, answer.text
     assert sent.messages == []
+
+
+READER = Caller("k1", ("read:own", "personal"), ("teacher",), "T1")
+BASIS = DraftBasis.model_validate(
+    {
+        "kind": "feedback",
+        "course_id": "math",
+        "students": [{"student_id": "s1", "name": "Anna"}],
+        "records": [
+            {
+                "number": 1,
+                "record_id": "r1",
+                "student_id": "s1",
+                "at": "2026-01-05",
+                "text": "2/5",
+            }
+        ],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "of"), [("feedback", ("student", "s1")), ("summary", ("course", "math"))]
+)
+def test_a_permitted_draft_is_asked_of_the_analyzer_and_noted(
+    tmp_path: Path, sent: Sent, kind: str, of: tuple[str, str]
+) -> None:
+    """Out: `_note`, the deadline, or the permit in the message."""
+    basis = BASIS.model_copy(update={"kind": kind})
+    noted: list[Any] = []
+    audit = SimpleNamespace(
+        record=lambda who, action, what, *_, **more: noted.append((who, action, what, more["of"]))
+    )
+    permit = permit_of(READER, basis)
+    app = application(tmp_path, sent, READER, draft_permit=permit, audit=audit)
+    answer = asyncio.run(ask(app, "POST", "/v1/drafts", json=basis.model_dump(mode="json")))
+    assert answer.status_code == 202, answer.text
+    [message] = sent.messages
+    assert isinstance(message, WriteDraft)
+    assert (message.basis, message.permit) == (basis, permit)
+    assert message.deadline == NOW.timestamp() + 300
+    assert noted == [("k1", "draft.ask", kind, of)]
+
+
+@pytest.mark.parametrize(
+    ("caller", "change", "reason"),
+    [
+        (READER, {"course_id": "physics"}, "rows"),
+        (READER, {"records": [{**BASIS.records[0].model_dump(), "text": "my own words"}]}, "rows"),
+        (Caller("k2", READER.scopes, READER.roles, "T1"), {}, "rows"),
+        (Caller("k1", READER.scopes, READER.roles, "T2"), {}, "rows"),
+        (Caller("k1", ("read:own",), ("teacher",), "T1"), {}, "scope"),
+        (Caller("k1", ("personal",), ("teacher",), "T1"), {}, "scope"),
+    ],
+    ids=["another course", "another text", "another key", "another person", "not personal", "no reader"],
+)  # fmt: skip
+def test_no_draft_is_asked_for_without_a_permit_for_these_very_records(
+    tmp_path: Path, sent: Sent, caller: Caller, change: dict[str, Any], reason: str
+) -> None:
+    """Out: the question to the permits; the client, the person or the basis in the key; the scope in the route."""
+    permit = permit_of(READER, BASIS)
+    app = application(tmp_path, sent, caller, draft_permit=permit)
+    # The double of the admission lets everybody in.
+    app.state.gateway = dataclasses.replace(
+        app.state.gateway, admission=SimpleNamespace(admit=partial(admitted, caller))
+    )
+    body = BASIS.model_dump(mode="json") | change
+    answer = asyncio.run(ask(app, "POST", "/v1/drafts", json=body))
+    assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (403, reason)
+    assert sent.messages == []
+
+
+async def admitted(caller: Caller, _token: str, *any_of: Any) -> Caller:
+    if not caller.may(*any_of):
+        raise missing_scope(caller, *any_of)
+    return caller

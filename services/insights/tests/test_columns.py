@@ -532,7 +532,7 @@ def test_the_service_drops_unused_courses_again_and_again(monkeypatch: pytest.Mo
     columns: Any = CountedColumns()
     settings = InsightsSettings(redis_url="redis://127.0.0.1:1", neo4j_uri="bolt://127.0.0.1:1")
     insights = Insights(
-        settings, Graph(settings), none, None, none, none, none, none, none, columns=columns
+        settings, Graph(settings), none, None, none, none, none, none, none, none, columns=columns
     )
     with capture_logs() as lines, TestClient(app.make_application(insights)):
         assert columns.is_twice.wait(timeout=10)

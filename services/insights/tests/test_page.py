@@ -140,7 +140,7 @@ def test_no_file_of_the_page_names_another_server() -> None:
 def client() -> TestClient:
     none: Any = None
     settings = InsightsSettings(redis_url="redis://127.0.0.1:1", neo4j_uri="bolt://127.0.0.1:1")
-    insights = Insights(settings, none, none, None, none, none, none, none, none)
+    insights = Insights(settings, none, none, None, none, none, none, none, none, none)
     return TestClient(
         make_application(insights), base_url="http://127.0.0.1", follow_redirects=False
     )

@@ -23,7 +23,7 @@ import redis
 from edugraph_analyzer import telemetry
 from edugraph_analyzer.models_file import Price
 from edugraph_common.contracts.errors import BudgetSpent, Refused
-from edugraph_common.contracts.findings import Kind
+from edugraph_common.contracts.findings import Kind, Purpose
 
 TOKENS_PER_PRICE = 1_000_000
 # Each character from the CJK radicals on takes about one token.
@@ -120,7 +120,7 @@ class Spending:
             return self._budget
         return float(own)
 
-    def add(self, job_id: str, kind: Kind, model: str, usage: Usage) -> None:
+    def add(self, job_id: str, kind: Purpose, model: str, usage: Usage) -> None:
         key = cost_key(job_id)
         with self._redis.pipeline(transaction=True) as pipe:
             _count(pipe, key, f"{kind}|{model}", usage)

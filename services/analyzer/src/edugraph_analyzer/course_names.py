@@ -174,6 +174,17 @@ class _Run(NamedTuple):
     letters: str
 
 
+class MembersUnknown(Exception):
+    """The importer has not sent yet what the analysis needs, so the pack must wait.
+
+    The facts of the courses in `course_ids` are missing. If it is empty, the list of restricted students is missing.
+    """
+
+    def __init__(self, course_ids: tuple[str, ...]) -> None:
+        super().__init__()
+        self.course_ids = course_ids
+
+
 class CourseNames:
     """The names of up to 5,000 members of a course, ready to be looked up in many texts."""
 

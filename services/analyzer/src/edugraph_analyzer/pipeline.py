@@ -22,8 +22,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import redis
 import structlog
@@ -32,8 +33,9 @@ from edugraph_analyzer import telemetry
 from edugraph_analyzer.cache.single_flight import SingleFlight
 from edugraph_analyzer.cache.store import AnswerStore
 from edugraph_analyzer.costs import Spending, Usage, cost_of, estimated_tokens, split_in_proportion
-from edugraph_analyzer.course_names import CourseNames
+from edugraph_analyzer.course_names import CourseNames, MembersUnknown
 from edugraph_analyzer.documents import Document, Textless, Unreadable, read_document
+from edugraph_analyzer.drafting.writer import DraftWriter
 from edugraph_analyzer.economy import Economy
 from edugraph_analyzer.estimate import Estimate, estimate
 from edugraph_analyzer.findings.evidence import found_in
@@ -57,6 +59,7 @@ from edugraph_analyzer.prompting.questions import (
     request_of,
 )
 from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
+from edugraph_analyzer.sending import Completes, Payer
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import ProviderBusy, Rejected
 from edugraph_common.contracts.findings import Kind, Origin, RecordFinding
@@ -104,33 +107,6 @@ class PackResult:
     failed: tuple[Unanswered, ...]
     skipped: tuple[Unanswered, ...] = ()
     withheld: tuple[Unanswered, ...] = ()
-
-
-class MembersUnknown(Exception):
-    """The importer has not sent yet what the analysis needs, so the pack must wait.
-
-    The facts of the courses in `course_ids` are missing. If it is empty, the list of restricted students is missing.
-    """
-
-    def __init__(self, course_ids: tuple[str, ...]) -> None:
-        super().__init__()
-        self.course_ids = course_ids
-
-
-class Completes(Protocol):
-    """The methods of `llm.client.LLMClient` that the resolver needs.
-
-    `complete` calls `check` when the request has its slot, right before it is sent, and does not catch what `check`
-    raises. It calls `count_lost(input_tokens, output_tokens)` with estimates for each attempt that was sent and
-    brought no answer. `judge` takes the reason why the last response was useless, or "" if it was useful, and returns
-    the length of the pause that follows, in seconds.
-    """
-
-    def complete(
-        self, request: LLMRequest, check: Callable[[], None], count_lost: Callable[[int, int], None]
-    ) -> LLMResponse: ...
-
-    def judge(self, reason: str) -> float: ...
 
 
 class Pipeline:
@@ -404,6 +380,18 @@ class Pipeline:
         telemetry.cache_looked_up(message.kind, hits, paid)
         return flight
 
+    def draft_writer(self, now: Callable[[], datetime]) -> DraftWriter:
+        """Return the writer of drafts. It asks through the same client, limits and prices."""
+        return DraftWriter(
+            self._settings,
+            self._llm,
+            self._spending,
+            self._members,
+            self._prepared,
+            self._new_id,
+            now,
+        )
+
     def _llm(self) -> "LLMClient":
         """Return the client. The first call makes it, since its SDK takes about a second to load."""
         if self._client is None:
@@ -535,7 +523,8 @@ class Resolver:
     ) -> None:
         self._settings = settings
         self._client = client
-        self._spending = spending
+        model = settings.model_for(kind)
+        self._payer = Payer(spending, job_id, kind, model, settings.price_of(model))
         self._job_id = job_id
         self._kind = kind
         self._is_cancelled = is_cancelled
@@ -648,48 +637,14 @@ class Resolver:
         )
 
     def _send(self, request: LLMRequest) -> LLMResponse:
-        """Check the budget, send one request, and count its cost. The client waits for the slot of the request.
-
-        Filtered answers and answers that came too late were paid for, too, so they are counted. Raises Unanswerable
-        for a filtered answer.
-        """
-        model = self._settings.model_for(self._kind)
-        price = self._settings.price_of(model)
-        self._spending.check(self._job_id, model, price)
+        """Send one request within the budget. Raises what `Payer.send` raises, and Cancelled."""
         telemetry.pack_sent(self._kind, request.items)
 
         def stop_if_cancelled() -> None:
             if self._is_cancelled(self._job_id):
                 raise Cancelled
 
-        def count(
-            input_tokens: int, output_tokens: int, cached_tokens: int, *, estimated: bool
-        ) -> None:
-            cost = cost_of(price, input_tokens, output_tokens, cached_tokens)
-            usage = Usage(
-                requests=1,
-                input_tokens=input_tokens,
-                output_tokens=output_tokens,
-                cost=cost,
-                cached_tokens=cached_tokens,
-                estimated=int(estimated),
-            )
-            self._spending.add(self._job_id, self._kind, model, usage)
-            telemetry.tokens_used(model, self._kind, input_tokens, output_tokens, cost)
-
-        def count_lost(input_tokens: int, output_tokens: int) -> None:
-            count(input_tokens, output_tokens, 0, estimated=True)
-
-        response = self._client.complete(request, stop_if_cancelled, count_lost)
-        count(
-            response.input_tokens,
-            response.output_tokens,
-            response.cached_tokens,
-            estimated=response.estimated,
-        )
-        if response.filtered:
-            raise Unanswerable("the provider's content filter refused it")
-        return response
+        return self._payer.send(self._client, request, stop_if_cancelled)
 
     def _validated(self, pack: Sequence[Question], response: LLMResponse) -> list[Resolution]:
         """Return the resolutions of a response, and count whether it was useful.

@@ -11,10 +11,13 @@ import structlog
 from celery import Celery
 
 from edugraph_analyzer import telemetry
+from edugraph_analyzer.course_names import MembersUnknown
+from edugraph_analyzer.drafting.writer import failed
 from edugraph_analyzer.live_share import LiveShare, NoTurn
-from edugraph_analyzer.pipeline import MembersUnknown, PackResult, Pipeline
+from edugraph_analyzer.pipeline import PackResult, Pipeline
 from edugraph_analyzer.prompting.questions import Cancelled
 from edugraph_analyzer.rule_based import encoder, same_points
+from edugraph_common.contracts.drafts import Draft
 from edugraph_common.contracts.errors import ProviderBusy, Refused, Rejected, Wait
 from edugraph_common.contracts.findings import Kind, kind_to_read
 from edugraph_common.contracts.messages import (
@@ -28,6 +31,7 @@ from edugraph_common.contracts.messages import (
     Findings,
     ProposedPair,
     ProposedPairs,
+    WriteDraft,
     own_contexts,
 )
 from edugraph_common.contracts.outcomes import AnalysisProgress, PackOutcome
@@ -37,6 +41,7 @@ from edugraph_common.runtime.messaging.lost_jobs import send_lost_job
 from edugraph_common.runtime.messaging.publisher import send, task_id_for
 from edugraph_common.runtime.shared_state.analysis_window import START, AnalysisWindows
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
+from edugraph_common.runtime.shared_state.draft_permits import DraftPermits
 from edugraph_common.runtime.shared_state.job_store import Jobs
 from edugraph_common.runtime.shared_state.object_store import Blobs, cancelled_key
 from edugraph_common.runtime.shared_state.stored_jobs import load_job, store_analysis
@@ -61,6 +66,8 @@ READING_SECONDS = 120.0
 TEXTS_SECONDS = 2.0
 # A pack that waits for the names of its courses is tried again after this time.
 MEMBERS_SECONDS = 2.0
+NO_MEMBERS = "the importer has not told yet who is in the course"
+PERMIT_ENDED = "the permit of this draft has ended, or a student of it was erased; ask for it again"
 # A pack of live texts that the provider refuses is tried again after this time.
 REFUSED_SECONDS = 600.0
 
@@ -81,6 +88,7 @@ class AnalyzerService:
     jobs: Jobs
     windows: AnalysisWindows
     members: CourseMembers
+    draft_permits: DraftPermits
     blobs: Blobs
     now: Callable[[], datetime]
     pack_size: int
@@ -241,9 +249,7 @@ class AnalyzerService:
             return PackOutcome(job_id=message.job_id, pack=message.pack, state="cancelled")
         except MembersUnknown as unknown:
             self._ask_for_members(message, unknown.course_ids)
-            raise Wait(
-                "the importer has not told yet who is in the course", MEMBERS_SECONDS
-            ) from None
+            raise Wait(NO_MEMBERS, MEMBERS_SECONDS) from None
         return self._send_findings(message, result)
 
     def _send_findings(self, message: Analysis, result: PackResult) -> PackOutcome:
@@ -328,7 +334,7 @@ class AnalyzerService:
             )
         return texts.published
 
-    def _ask_for_members(self, message: Analysis, course_ids: tuple[str, ...]) -> None:
+    def _ask_for_members(self, message: Analysis | WriteDraft, course_ids: tuple[str, ...]) -> None:
         """Ask the importer for the members of courses, unless a process asked a moment ago.
 
         Only the importer reads the graph.
@@ -343,7 +349,10 @@ class AnalyzerService:
             deadline=message.deadline,
             course_ids=tuple(course_id for course_id in to_ask if course_id),
         )
-        task_id = task_id_for(message.job_id, f"members-{message.pack}")
+        step = "members-draft"
+        if isinstance(message, Analysis):
+            step = f"members-{message.pack}"
+        task_id = task_id_for(message.job_id, step)
         send(self.app, "tell_course_members_task", request, task_id=task_id)
 
     def compare_names(self, message: CompareNames) -> dict[str, int]:
@@ -367,6 +376,36 @@ class AnalyzerService:
             task_id=task_id_for(message.job_id, "proposals"),
         )
         return {"pairs": len(pairs)}
+
+    def draft(self, message: WriteDraft) -> Draft:
+        """Return a draft, or why there is none. Nothing is asked and nothing is returned without a permit.
+
+        Raises Retryable, and Wait while the provider or the importer lets the draft wait. A draft whose deadline
+        would pass meanwhile fails, since a person waits for it.
+        """
+        if not self.may_keep(message):
+            return failed(message, PERMIT_ENDED)
+        try:
+            draft = self.pipeline.draft_writer(self.now).write(message)
+        except MembersUnknown as unknown:
+            self._ask_for_members(message, unknown.course_ids)
+            return self._draft_waits(message, NO_MEMBERS, MEMBERS_SECONDS)
+        except Wait as wait:
+            return self._draft_waits(message, wait.reason, wait.seconds)
+        if not self.may_keep(message):
+            return failed(message, PERMIT_ENDED)
+        return draft
+
+    def may_keep(self, message: WriteDraft) -> bool:
+        """Return whether the draft is still permitted: nobody in it was erased since insights gave the permit."""
+        return self.draft_permits.holds(message.permit)
+
+    def _draft_waits(self, message: WriteDraft, reason: str, seconds: float) -> Draft:
+        """Raise Wait, or return a failed draft if its deadline would pass meanwhile."""
+        ends = self.now().timestamp() + seconds + 1
+        if message.deadline is not None and message.deadline < ends:
+            return failed(message, reason)
+        raise Wait(reason, seconds) from None
 
     def estimate(self, message: AnalysisEstimate) -> dict[str, Any]:
         """Return an Estimate as JSON. Answers in the cache cost nothing."""

@@ -2,9 +2,10 @@
 
 from typing import Any, cast
 
-from celery import group, shared_task
+from celery import group, shared_task, states
 
-from edugraph_analyzer.service import PACK_TASKS, AnalyzerService
+from edugraph_analyzer.drafting.writer import failed
+from edugraph_analyzer.service import PACK_TASKS, PERMIT_ENDED, AnalyzerService
 from edugraph_common.contracts.messages import (
     Analysis,
     AnalysisBatch,
@@ -13,6 +14,7 @@ from edugraph_common.contracts.messages import (
     CheckWorker,
     CompareNames,
     Message,
+    WriteDraft,
 )
 from edugraph_common.contracts.routes import CHECK_TASKS
 from edugraph_common.runtime.messaging.celery_app import App
@@ -90,6 +92,31 @@ def estimate_analysis_task(self: LLMAnalysisTask, body: Any) -> dict[str, Any]:
 def compare_names_task(self: LLMAnalysisTask, body: Any) -> dict[str, int]:
     """Send the importer the pairs of points whose names may mean the same. Return their number as `pairs`."""
     return self.analyzer.compare_names(self.parse(CompareNames, body))
+
+
+class DraftTask(LLMAnalysisTask):
+    """The task that writes a draft."""
+
+    abstract = True
+
+    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+        """Take the stored draft back if a student of it was erased while it was written.
+
+        An erasure ends the permit before it searches the results. So either the permit has ended here, or the erasure
+        finds the result.
+        """
+        del kwargs
+        message = self.parse(WriteDraft, args[-1])
+        is_draft = retval.get("state") == "draft"
+        if is_draft and not self.analyzer.may_keep(message):
+            ended = failed(message, PERMIT_ENDED).model_dump(mode="json")
+            self.backend.store_result(task_id, ended, states.SUCCESS, request=self.request)
+
+
+@shared_task(base=DraftTask, bind=True, name="write_draft_task", contract=WriteDraft)
+def write_draft_task(self: DraftTask, body: Any) -> dict[str, Any]:
+    """Write a draft of feedback or a summary. Return a Draft, which nobody is sent."""
+    return self.analyzer.draft(self.parse(WriteDraft, body)).model_dump(mode="json")
 
 
 @shared_task(

@@ -1,6 +1,6 @@
 """The analyzer's metrics. Each function names an event of the analysis and hides the instruments behind it."""
 
-from edugraph_common.contracts.findings import Kind
+from edugraph_common.contracts.findings import Kind, Purpose
 from edugraph_common.runtime.service import metrics
 
 # A budget is nearly spent from this share on.
@@ -12,6 +12,9 @@ def open_models(models: dict[Kind, str], limits: dict[str, tuple[int, int | None
 
     `limits` has the requests and tokens a minute of each model.
     """
+    for direction in ("input", "output"):
+        metrics.TOKENS.open(model=models["error"], kind="draft", direction=direction)
+    metrics.COST.open(model=models["error"], kind="draft")
     for kind, model in models.items():
         rate_limits(model, *limits[model])
         for status in metrics.ANSWERS:
@@ -48,7 +51,9 @@ def provider_answered(model: str, status: str, seconds: float) -> None:
     metrics.PROVIDER_SECONDS.observe(seconds, model=model)
 
 
-def tokens_used(model: str, kind: Kind, input_tokens: int, output_tokens: int, cost: float) -> None:
+def tokens_used(
+    model: str, kind: Purpose, input_tokens: int, output_tokens: int, cost: float
+) -> None:
     metrics.TOKENS.add(input_tokens, model=model, kind=kind, direction="input")
     metrics.TOKENS.add(output_tokens, model=model, kind=kind, direction="output")
     metrics.COST.add(cost, model=model, kind=kind)

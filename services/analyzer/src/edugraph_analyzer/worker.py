@@ -30,6 +30,7 @@ from edugraph_common.runtime.service.cached import cached_for
 from edugraph_common.runtime.service.settings import Settings, settings_or_exit
 from edugraph_common.runtime.shared_state.analysis_window import AnalysisWindows
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
+from edugraph_common.runtime.shared_state.draft_permits import DraftPermits
 from edugraph_common.runtime.shared_state.job_store import Jobs, connect
 from edugraph_common.runtime.shared_state.live_texts import LiveTurns
 from edugraph_common.runtime.shared_state.object_store import Blobs
@@ -66,8 +67,9 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
         # The offline analyser computes and does not wait, so each task has a process.
         app.conf.worker_concurrency = min(MOST_PROCESSES, os.cpu_count() or 1)
 
+    redis_url = settings.redis_url.get_secret_value()
     app.servers = {
-        "redis": partial(ask_redis, settings.redis_url.get_secret_value()),
+        "redis": partial(ask_redis, redis_url),
         "blobs": partial(ask_blobs, settings.blob_url),
     }
     app.checks = (partial(check_provider, model),)
@@ -78,7 +80,7 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
 
     @cache
     def service() -> AnalyzerService:
-        client = connect(settings.redis_url.get_secret_value())
+        client = connect(redis_url)
         jobs = Jobs(client, settings.job_retention_seconds)
         members = CourseMembers(client)
         blobs = Blobs(settings.blob_url, settings.imports_from)
@@ -99,6 +101,7 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
             jobs=jobs,
             windows=AnalysisWindows(client),
             members=members,
+            draft_permits=DraftPermits(client),
             blobs=blobs,
             now=lambda: datetime.now(UTC),
             pack_size=model.pack_size,

@@ -27,6 +27,7 @@ from edugraph_gateway.api.routes import (
     dead_letters,
     diagnosis,
     documents,
+    drafts,
     graph,
     health,
     imports,
@@ -103,7 +104,7 @@ def make_application(gateway: Gateway) -> FastAPI:
             tasks,
             dead_letters,
         ),
-        (graph, documents, students, reviews, actions),
+        (graph, documents, students, reviews, actions, drafts),
     )
     for module in (
         *of_work,

@@ -15,6 +15,7 @@ from typing import IO, Any, NamedTuple
 
 from pydantic import ValidationError
 
+from edugraph_common.contracts.drafts import Draft
 from edugraph_common.contracts.errors import Rejected
 from edugraph_common.contracts.messages import Format
 from edugraph_common.contracts.outcomes import Reject
@@ -139,7 +140,7 @@ class PersonExport:
     def _redis_entries(self, records: frozenset[str]) -> Iterator[dict[str, Any]]:
         """Yield the entries of Redis that have an id of the student or of one of the student's records."""
         for key, value in self._elsewhere.search(self._ids | records):
-            yield {"key": key, "value": value}
+            yield {"key": key, "value": own_part(value, self._ids)}
 
     def _audit_entries(self) -> Iterator[dict[str, Any]]:
         for student_id in sorted(self._ids):
@@ -291,3 +292,28 @@ class PersonExport:
         """Return whether a row names the student. A row that cannot be decoded names nobody."""
         people = people_of(source, row)
         return people is not None and not self._ids.isdisjoint(people.ids)
+
+
+def own_part(value: Any, ids: AbstractSet[str]) -> Any:
+    """Return an entry of Redis without the parts of a draft that are about others. `ids` are those of the student.
+
+    Other entries are returned as they are.
+    """
+    if not isinstance(value, dict):
+        return value
+    result = value.get("result")
+    if not isinstance(result, dict) or "is_draft" not in result:
+        return value
+    draft = Draft.model_validate(result)
+    records = tuple(record for record in draft.records if record.student_id in ids)
+    numbers = {record.number for record in records}
+    sentences = []
+    for sentence in draft.sentences:
+        if numbers.issuperset(sentence.cites):
+            sentences.append(sentence)
+    update = {
+        "records": records,
+        "sentences": tuple(sentences),
+        "student_ids": tuple(each for each in draft.student_ids if each in ids),
+    }
+    return {**value, "result": draft.model_copy(update=update).model_dump(mode="json")}

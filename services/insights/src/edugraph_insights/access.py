@@ -330,6 +330,26 @@ def need_to_lead(graph: Graph, caller: Caller, student: str, course: str, now: d
         raise Refusal(403, "rows", words, caller.client_id)
 
 
+def led_students(
+    graph: Graph, caller: Caller, course: str, student: str | None, now: datetime
+) -> frozenset[str]:
+    """Return the students whom this caller, as a teacher, leads in this course now, or only this student.
+
+    Raises Refusal 403 if there are none. The answer is the same for a student or a course that does not exist.
+    """
+    if "teacher" not in caller.roles:
+        words = "Only a teacher who leads students may ask for drafts about them."
+        raise Refusal(403, "role", words, caller.client_id)
+    wanted = _led(graph, own_person(graph, caller), course, None, now=now, former=timedelta(0))
+    if student is not None:
+        wanted &= {owner_of(graph, student)}
+    found = _in_course(graph, course, wanted, None)
+    if not found:
+        words = "You lead no such student in this course, so there is no draft for you."
+        raise Refusal(403, "rows", words, caller.client_id)
+    return found
+
+
 def leads_in(graph: Graph, caller: Caller, course: str, now: datetime) -> bool:
     """Return whether this caller, as a teacher, leads a student in this course now."""
     if "teacher" not in caller.roles or not caller.person:

@@ -28,6 +28,7 @@ from edugraph_insights import (
     api,
     choices,
     digest_routes,
+    draft_routes,
     graph_api,
     lti_routes,
     page,
@@ -92,6 +93,7 @@ def make_application(insights: Insights) -> FastAPI:
         query_routes,
         view_routes,
         action_routes,
+        draft_routes,
     ):
         application.include_router(module.router)
     application.router.routes.append(Route(PATH, endpoint=agents))

@@ -35,6 +35,7 @@ from edugraph_common.contracts.api import (
     WarehouseRecords,
 )
 from edugraph_common.contracts.data_sources import DataSource, LiveDay, SourceCursor
+from edugraph_common.contracts.drafts import DraftBasis, DraftLanguage
 from edugraph_common.contracts.messages import Format, Removable, Renamable
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
 
@@ -208,6 +209,33 @@ class AsyncClient:
     async def propose_pairs(self) -> Accepted:
         """Start a comparison of the names of knowledge points. The result of the task has the number of `points`."""
         return await self._api.model(Accepted, "/v1/reviews/proposals", "POST")
+
+    async def permit_draft(
+        self,
+        course_id: str,
+        *,
+        student_id: str | None = None,
+        days: int | None = None,
+        language: DraftLanguage = "en",
+        purpose: str = "",
+    ) -> DraftBasis:
+        """Return the records of a draft: feedback to a student, or without one a summary of a course.
+
+        The caller must lead the students. The gateway takes a draft on these records for some minutes.
+        """
+        wanted = {
+            "course_id": course_id,
+            "language": language,
+            **given(student_id=student_id, days=days),
+        }
+        headers = _asked({}, purpose)["headers"]
+        return await self._api.model(
+            DraftBasis, _insight("draft-permits"), "POST", json=wanted, headers=headers
+        )
+
+    async def write_draft(self, basis: DraftBasis) -> Accepted:
+        """Let a model write a draft on permitted records. The result of the task is a Draft."""
+        return await self._api.submit("/v1/drafts", json=basis.model_dump(mode="json"))
 
     # Jobs and tasks.
 

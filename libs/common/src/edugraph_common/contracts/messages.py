@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from edugraph_common.contracts.contract_model import MessageModel
+from edugraph_common.contracts.drafts import DraftBasis
 from edugraph_common.contracts.findings import Kind, RecordFinding
 from edugraph_common.contracts.record_fields import Id
 from edugraph_common.contracts.record_keys import DEFAULT_SOURCE
@@ -482,6 +483,13 @@ class CompareNames(Message):
     """
 
     points: tuple[NamedPoint, ...] = Field(max_length=COMPARED_POINTS)
+
+
+class WriteDraft(Message):
+    """analysis.draft: write a draft on a basis. `permit` is the key of the permit, which an erasure ends."""
+
+    basis: DraftBasis
+    permit: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class ProposedPair(Sent):

@@ -729,14 +729,31 @@ _REDIS = (
         ),
         Words("ten times for each queue", "每个队列十个时间"),
     ),
+    # An erasure empties the permits before it looks for results, so it misses no draft (docs/adr/0150).
+    DataPlace(
+        "redis.draft_permits",
+        Store.REDIS,
+        ("edugraph:draft-permit:*",),
+        "personal",
+        Words(
+            "ids of the students about whom a caller may let a model write a draft",
+            "调用者可让模型撰写草稿的学生的编号",
+        ),
+        Words(
+            "to write drafts only for those who lead the students, and none about an erased student",
+            "只为带这些学生的教师撰写草稿，且不撰写关于已删除学生的草稿",
+        ),
+        Words("15 minutes", "15 分钟"),
+        eraser="results",
+    ),
     DataPlace(
         "redis.results",
         Store.REDIS,
         ("celery-task-meta-*",),
         "personal",
         Words(
-            "results of tasks: outcomes with rejects, counts of findings, how much an erasure removed",
-            "任务结果：含被拒绝行的批次结果、发现的数量、删除的数量",
+            "results of tasks: outcomes with rejects, counts of findings, drafts, how much an erasure removed",
+            "任务结果：含被拒绝行的批次结果、发现的数量、草稿、删除的数量",
         ),
         Words("to answer for a task", "查询任务结果"),
         Words("7 days", "7 天"),

@@ -21,6 +21,7 @@ ROUTING_KEYS: dict[str, tuple[str, ...]] = {
         "analysis.error",
         "analysis.knowledge_points",
         "analysis.names",
+        "analysis.draft",
     ),
 }
 QUEUES: tuple[str, ...] = tuple(ROUTING_KEYS)
@@ -79,6 +80,7 @@ ROUTES: dict[str, Route] = {
     "analyze_error_task": Route("llm_analysis", "analysis.error"),
     "extract_knowledge_points_task": Route("llm_analysis", "analysis.knowledge_points"),
     "compare_names_task": Route("llm_analysis", "analysis.names"),
+    "write_draft_task": Route("llm_analysis", "analysis.draft", URGENT),
     "check_importer_task": Route("data_import", "import.split", URGENT),
     "check_splits_task": Route("import_splits", "split.source", URGENT),
     "check_findings_task": Route("graph_findings", "findings.record", URGENT),

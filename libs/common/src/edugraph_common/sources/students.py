@@ -10,8 +10,10 @@ from pydantic import TypeAdapter, ValidationError
 from edugraph_common.contracts.record_fields import normal_id
 from edugraph_common.contracts.records import DATA_OF_TYPE
 
-# Fields with ids that may belong to students. `also` has a list of ids.
-STUDENT_FIELDS = frozenset({"also", "person_id", "student_id", "student_id_from", "student_id_to"})
+# Fields with ids that may belong to students. `also` and `student_ids` have lists of ids.
+STUDENT_FIELDS = frozenset(
+    {"also", "person_id", "student_id", "student_id_from", "student_id_to", "student_ids"}
+)
 # The field with the name of a student -> the field with the id.
 ID_OF_NAME: Mapping[str, str] = {
     "student_name": "student_id",

@@ -18,7 +18,6 @@ import openai
 import redis
 
 from edugraph_analyzer import telemetry
-from edugraph_analyzer.findings.schema import schema_of
 from edugraph_analyzer.llm.access import Access
 from edugraph_analyzer.llm.batches import ProviderBatches
 from edugraph_analyzer.llm.bounded_http import BoundedClient, EncodedTwice, TooLarge
@@ -508,7 +507,8 @@ def form_of(
     if capabilities.step == "json_object":
         asked["response_format"] = {"type": "json_object"}
     elif capabilities.step == "json_schema":
-        wanted = {"name": request.kind, "strict": True, "schema": schema_of(request.kind)}
+        form = request.answer_form
+        wanted = {"name": form.name, "strict": True, "schema": form.schema}
         asked["response_format"] = {"type": "json_schema", "json_schema": wanted}
     return asked
 

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from edugraph_analyzer.costs import estimated_tokens
 from edugraph_analyzer.course_names import CourseNames
@@ -36,11 +37,19 @@ _LATIN_WORD = re.compile(r"[a-z]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
+class AnswerForm:
+    """The form of an answer that is not a list of findings: its name, and its JSON Schema."""
+
+    name: str
+    schema: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class LLMRequest:
     """One request to a language model. `messages` do not contain the schema; see `with_schema`.
 
     The request asks about `items` texts, and its answer may take `max_answer_tokens`. A model whose last answer was
-    cut may take `headroom` tokens more.
+    cut may take `headroom` tokens more. `kind` chooses the model, and without a `form` also the form of the answer.
     """
 
     kind: Kind
@@ -48,6 +57,13 @@ class LLMRequest:
     max_answer_tokens: int
     items: int
     headroom: int = 0
+    form: AnswerForm | None = None
+
+    @property
+    def answer_form(self) -> AnswerForm:
+        if self.form is not None:
+            return self.form
+        return AnswerForm(self.kind, schema_of(self.kind))
 
 
 @dataclass(frozen=True)
@@ -382,7 +398,7 @@ def with_schema(request: LLMRequest) -> list[Message]:
 
     The schema follows the instructions, so that the whole system message is the same for all requests of a kind.
     """
-    text = json.dumps(schema_of(request.kind), ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(request.answer_form.schema, ensure_ascii=False, separators=(",", ":"))
     first, *others = request.messages
     system = {
         **first,

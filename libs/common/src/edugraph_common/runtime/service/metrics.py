@@ -75,6 +75,7 @@ CODES = (
 _queue = Label("queue", QUEUES)
 _task = Label("task", tuple(ROUTES), "the tasks by their names")
 _kind = Label("kind", get_args(Kind))
+_purpose = Label("kind", (*get_args(Kind), "draft"))
 _model = Label("model", None, "the models that are configured")
 _route = Label("route", None, "the routes of the service; every other path is one value", most=100)
 _service = Label("service", ("gateway", "insights"))
@@ -258,10 +259,13 @@ TOKENS = Counter(
     "analyzer",
     "provider_tokens_total",
     "Tokens, as the provider counts them",
-    (_model, _kind, Label("direction", ("input", "output"))),
+    (_model, _purpose, Label("direction", ("input", "output"))),
 )
 COST = Counter(
-    "analyzer", "provider_cost_total", "Money, in the currency of the price table", (_model, _kind)
+    "analyzer",
+    "provider_cost_total",
+    "Money, in the currency of the price table",
+    (_model, _purpose),
 )
 CACHE = Counter(
     "analyzer",

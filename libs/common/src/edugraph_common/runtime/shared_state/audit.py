@@ -49,6 +49,7 @@ Action = Literal[
     "student.lift",
     "student.admit",
     "student.action",
+    "draft.ask",
     "erasures.replay",
     "dead.replay",
     "dead.drop",

@@ -79,6 +79,7 @@ ACCESS: dict[RedisService, Access] = {
         ),
         reads=(
             "redis.action_permits",
+            "redis.draft_permits",
             _RESULTS,
             "redis.deliveries",
             "redis.restricted",
@@ -94,6 +95,7 @@ ACCESS: dict[RedisService, Access] = {
     "insights": Access(
         uses=(
             "redis.action_permits",
+            "redis.draft_permits",
             "redis.audit_keys",
             "redis.sessions",
             "redis.lti_nonces",
@@ -106,12 +108,13 @@ ACCESS: dict[RedisService, Access] = {
         reads=("redis.keys", "redis.graph_changes", "redis.audit_ended"),
         appends=("redis.audit",),
     ),
-    # An erasure searches results, answers of the model, saved views and digests. The export of a person searches the
-    # audit log.
+    # An erasure searches permits of drafts, results, answers of the model, saved views and digests. The export of a
+    # person searches the audit log.
     "importer": Access(
         uses=(
             *_JOBS,
             "redis.deliveries",
+            "redis.draft_permits",
             _RESULTS,
             "redis.chords",
             "redis.answers",
@@ -148,7 +151,13 @@ ACCESS: dict[RedisService, Access] = {
             "redis.members_asked",
             "redis.dead_letters",
         ),
-        reads=("redis.members", "redis.restricted", "redis.members_known", "redis.course_contexts"),
+        reads=(
+            "redis.members",
+            "redis.restricted",
+            "redis.members_known",
+            "redis.course_contexts",
+            "redis.draft_permits",
+        ),
         commands=("+scan",),
     ),
 }
