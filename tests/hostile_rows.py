@@ -538,6 +538,11 @@ class StagedGraph:
     def course_contexts(_: object) -> tuple[()]:
         return ()
 
+    @staticmethod
+    def count_texts_read(_course_id: str) -> int:
+        """No text was read before."""
+        return 0
+
     def prepare(self) -> None:
         """There is nothing to make."""
 

@@ -143,3 +143,10 @@ def test_a_number_of_records_is_shown_as_a_number(capsys: pytest.CaptureFixture[
         )
     )  # fmt: skip
     assert "mistake\t3" in capsys.readouterr().out
+
+
+def test_an_import_of_points_says_how_to_read_texts_again() -> None:
+    report = _report({}).model_copy(update={"read_before": {"MATH8": 1_200}})
+    text = " ".join(_shown(report))
+    assert "1,200 texts of course MATH8 were read before" in text
+    assert "edugraph curriculum read-again MATH8" in text

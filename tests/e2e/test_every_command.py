@@ -60,11 +60,11 @@ def _commands(command: Any = None, path: tuple[str, ...] = ()) -> set[tuple[str,
     return {found for name, each in inner.items() for found in _commands(each, (*path, name))}
 
 
-def _file(folder: Path, student: str, number: int = 20) -> Path:
+def _file(folder: Path, student: str, number: int = 20, course: str = "c") -> Path:
     path = folder / "records.ndjson"
     data = {
         "student_id": student,
-        "course_id": "c",
+        "course_id": course,
         "error_text": "1/2 + 1/3 = 2/5",
         "question": "1/2 + 1/3?",
     }
@@ -255,6 +255,30 @@ def test_a_curriculum_is_imported(commands: Commands, tmp_path: Path) -> None:
     outline.write_text(f"id,label,description\n{point},1.1,Add fractions\n")
     report = commands.json("curriculum", "import", str(outline), "--follow")
     assert (report["state"], report["written"], report["rejected"]) == ("succeeded", 1, 0)
+
+
+def test_texts_are_read_again_when_points_are_stated(commands: Commands, tmp_path: Path) -> None:
+    """Out: the route of `read_again_task`, or the requests in `_start_reading`."""
+    course = f"c-{uuid4().hex[:8]}"
+    file = _file(tmp_path, f"s-{uuid4().hex[:8]}", course=course)
+    assert commands.json("import", str(file), "--follow", "--analyze")["analysis"]["done"] == 20
+    point = {"point_id": f"p {course}", "name": "Common denominators", "course_id": course}
+    record = {"type": "point_record", "timestamp": "2026-01-05T08:00:00Z", "data": point}
+    stated = tmp_path / "points.ndjson"
+    stated.write_text(f"{json.dumps(record)}\n")
+    assert commands.json("import", str(stated), "--follow")["written"] == 1
+    estimate = commands.json("curriculum", "read-again", course, "--estimate")
+    assert (estimate["texts"], estimate["not_kept"]) == ({"error": 20}, 0)
+    report = commands.json("curriculum", "read-again", course, "--yes", "--follow")
+    assert (report["kind"], report["state"], report["source"]) == (
+        "analysis",
+        "succeeded",
+        f"course {course}",
+    )
+    assert report["analysis"]["done"] == 20
+    assert commands.json("graph", "verify")["wrong"] == {}
+    nothing = commands.json("curriculum", "read-again", "nobody's", "--estimate")
+    assert (nothing["texts"], nothing["cost"]) == ({}, 0.0)
 
 
 def test_an_import_is_undone(commands: Commands, tmp_path: Path) -> None:

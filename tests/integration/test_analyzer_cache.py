@@ -17,8 +17,9 @@ from edugraph_analyzer.cache import store as answer_store
 from edugraph_analyzer.cache.store import AnswerStore, State
 from edugraph_analyzer.costs import usage_of
 from edugraph_analyzer.llm import client
+from edugraph_analyzer.pipeline import PackResult
 from edugraph_analyzer.prompting import prompts
-from edugraph_common.contracts.errors import Retryable
+from edugraph_common.contracts.errors import BudgetSpent, Retryable
 
 
 def database(url: str, number: int) -> str:
@@ -112,6 +113,34 @@ def test_a_kept_answer_names_the_point_that_was_shown_when_it_was_asked(
         (found,) = result.findings
         assert [point.name for point in found.finding.knowledge_points] == ["unlike fractions"]
     assert later.findings[0].origin.cached
+
+
+def test_a_second_reading_pays_for_texts_whose_points_were_stated_since_within_its_budget(
+    server, provider, name
+) -> None:
+    """Out: `stated` in the key of a question, or `Spending.check` before a request."""
+    provider.script()
+    before = course(name)
+    pipeline(server, provider, name).analyse(
+        mistake(name, "1/2 + 1/3 = 2/5").model_copy(update={"contexts": (before,)})
+    )
+    asked = len(provider.requests())
+    assert asked == 1
+
+    def read_again(stated: str, budget: float) -> PackResult:
+        context = before.model_copy(update={"stated": stated})
+        message = mistake(name, "1/2 + 1/3 = 2/5").model_copy(
+            update={"job_id": f"{name} again", "contexts": (context,), "again": True}
+        )
+        return pipeline(server, provider, name, budget_per_job=budget).analyse(message)
+
+    [found] = read_again("", 0.0).findings
+    assert found.origin.cached
+    with pytest.raises(BudgetSpent):
+        read_again("1a", 0.0)
+    assert len(provider.requests()) == asked
+    [found] = read_again("1a", 5.0).findings
+    assert (found.origin.cached, len(provider.requests())) == (False, asked + 1)
 
 
 def test_stats_and_clear(redis_url, provider, name) -> None:

@@ -96,7 +96,7 @@ def test_the_service_asks_the_importer_once_and_waits(
         pack_size=10,
         packs_in_queue=3,
     )
-    message = in_course(chats(name, 2), name).model_copy(update={"acceptance": 7})
+    message = in_course(chats(name, 2), name).model_copy(update={"acceptance": 7, "again": True})
     members.tell_context(CourseContext(course_id=name), members.epoch())
     for _ in range(2):
         with pytest.raises(Wait, match="importer"):
@@ -117,6 +117,8 @@ def test_the_service_asks_the_importer_once_and_waits(
     )
     # A version that comes with its finding first has the number of its import.
     assert findings.acceptance == 7
+    # A finding of a second reading writes no record. Out: `again` in `_send_findings`.
+    assert findings.again
 
 
 @pytest.mark.parametrize("how", [OFFLINE, MODEL])

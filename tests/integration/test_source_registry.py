@@ -17,6 +17,7 @@ from edugraph_common.runtime.shared_state.api_keys import ApiKeys
 from edugraph_common.runtime.shared_state.audit import Audit
 from edugraph_common.runtime.shared_state.job_store import connect, keys_of_job
 from edugraph_common.runtime.shared_state.object_store import Blobs
+from edugraph_common.runtime.shared_state.source_registry import SourceRegistry
 from edugraph_common.sources import load_mapping
 
 pytestmark = pytest.mark.real
@@ -245,6 +246,22 @@ def test_records_to_analyse_belong_to_a_source(
     too_long = analyse(name, "x" * 128)
     assert problem(too_long) == (422, "invalid-records")
     assert "is too long for the source" in too_long.json()["detail"]
+
+
+def test_texts_of_a_keys_own_sources_are_read_again_if_they_are_analysed(
+    guarded: Gateway, operator: Key, sender: Key, other_sender: Key
+) -> None:
+    """Out: each condition in `analysed_by`."""
+    name, silent, others = new_name(), new_name(), new_name()
+    operator.create(name, sender)
+    operator.create(silent, sender, analyse=False)
+    operator.create(others, other_sender)
+    registry = SourceRegistry(connect(guarded.environment["EDUGRAPH_REDIS_URL"]))
+    assert registry.analysed_by(sender.key_id) == (name,)
+    assert registry.analysed_by("a key without sources") == ("default",)
+    everything = registry.analysed_by("nobody", may_any=True)
+    assert {name, others, "default"} <= set(everything)
+    assert silent not in everything
 
 
 def test_a_key_of_several_sources_must_name_one(operator: Key, sender: Key) -> None:

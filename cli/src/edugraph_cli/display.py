@@ -121,8 +121,16 @@ def print_report(report: JobReport) -> None:
         say(f"  To list all of them: edugraph jobs rejects {report.job_id}")
     if report.analysis.expected:
         print_table("Analysis", report.analysis.model_dump())
+    _print_read_before(report)
     ended = report.finished or report.updated
     say(f"Took {(ended - report.created).total_seconds():.1f} s")
+
+
+def _print_read_before(report: JobReport) -> None:
+    """Print how texts are read again that were read before this import stated points of their course."""
+    for course, texts in report.read_before.items():
+        say(f"{texts:,} texts of course {course} were read before these points were known. To read")
+        say(f"them again, at a price that is shown first: edugraph curriculum read-again {course}")
 
 
 def print_set(files: Sequence[tuple[str, str | None, JobReport | None]]) -> None:

@@ -26,6 +26,7 @@ from edugraph_common.contracts.messages import (
 )
 from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.contracts.permissions import SCOPES
+from edugraph_common.runtime.messaging.publisher import task_id_for
 from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_common.runtime.shared_state.draft_permits import permit_of
 from edugraph_gateway.app import make_application
@@ -68,6 +69,8 @@ ASKS = (
     Ask("POST", "/v1/graph/rebuild", messages.DeriveGraph),
     Ask("POST", "/v1/graph/remove?of=course&id=c", messages.RemoveFromGraph),
     Ask("POST", "/v1/graph/rename?of=group&id=a&to=b", messages.RenameInGraph),
+    Ask("POST", "/v1/analyses/again?course=c", messages.ReadAgain),
+    Ask("POST", "/v1/analyses/again/estimate?course=c", messages.ReadAgain),
     Ask("DELETE", "/v1/students/s1", messages.ErasePerson),
     Ask("POST", "/v1/erasures/replay", messages.ReplayErasures),
 )
@@ -78,7 +81,11 @@ class Sent:
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
+        self.owners: list[tuple[str, str]] = []
         self.replayed: list[Any] = []
+
+    def note(self, task_id: str, owner: str) -> None:
+        self.owners.append((task_id, owner))
 
     async def send(self, _name: str, message: Message, **_: Any) -> None:
         self.messages.append(message)
@@ -136,7 +143,10 @@ def application(
     async def answers() -> bool:
         return True
 
-    submitter = dataclasses.replace(gateway.intake.submitter, jobs=jobs, publisher=sent)
+    noted: Any = sent
+    submitter = dataclasses.replace(
+        gateway.intake.submitter, jobs=jobs, publisher=sent, task_owners=noted
+    )
     for name in ("send_task", "submit"):
         object.__setattr__(submitter, name, getattr(sent, name))
     intake = dataclasses.replace(
@@ -144,7 +154,11 @@ def application(
         submitter=submitter,
         backpressure=SimpleNamespace(check=lambda *_: None),
         acceptance_numbers=SimpleNamespace(take=lambda: 1),
-        sources=SimpleNamespace(use=lambda *_, **__: None, choose=lambda *_, **__: None),
+        sources=SimpleNamespace(
+            use=lambda *_, **__: None,
+            choose=lambda *_, **__: None,
+            analysed_by=lambda *_, **__: ("default",),
+        ),
         action_permits=SimpleNamespace(has=lambda *asked: asked == permit),
         draft_permits=SimpleNamespace(holds=lambda asked: asked == draft_permit),
         upload_slots=dataclasses.replace(gateway.intake.upload_slots, broker_answers=answers),
@@ -411,3 +425,17 @@ async def admitted(caller: Caller, _token: str, *any_of: Any) -> Caller:
     if not caller.may(*any_of):
         raise missing_scope(caller, *any_of)
     return caller
+
+
+def test_who_asks_for_an_estimate_may_read_what_analyzers_answer(
+    app: FastAPI, sent: Sent, caller: Caller
+) -> None:
+    """Out: `note_estimates`. The texts are those of the caller's sources, which `analysed_by` names."""
+    answer = asyncio.run(ask(app, "POST", "/v1/analyses/again/estimate?course=c"))
+    job_id = answer.json()["job_id"]
+    kinds = ("interaction", "error", "knowledge_points")
+    expected = [(task_id_for(job_id, f"estimate-{kind}"), caller.client_id) for kind in kinds]
+    assert sent.owners == expected
+    [message] = sent.messages
+    assert isinstance(message, messages.ReadAgain)
+    assert (message.estimate, message.sources) == (True, ("default",))

@@ -30,7 +30,9 @@ NOBODY_IS_ASKED = {
 # scopes -> the operations that each of them opens
 OPERATIONS = {
     SCOPES: "POST /v1/actions, GET /v1/caller",
-    ("submit",): """POST /v1/analyses/{subject}, POST /v1/analyses/{subject}/estimate,
+    (
+        "submit",
+    ): """POST /v1/analyses/again, POST /v1/analyses/again/estimate, POST /v1/analyses/{subject}, POST /v1/analyses/{subject}/estimate,
         GET /xapi/statements, POST /xapi/statements, PUT /xapi/statements""",
     (
         "submit",

@@ -1,4 +1,4 @@
-"""`edugraph curriculum import FILE`: import the points of a curriculum."""
+"""`edugraph curriculum import FILE`, `edugraph curriculum read-again COURSE`."""
 
 import re
 from pathlib import Path
@@ -7,11 +7,23 @@ from typing import Annotated
 import typer
 
 from edugraph_cli.commands.importing import check_file, finish, known_caller
-from edugraph_cli.display import INVALID, err, out, plain_errors, stop
-from edugraph_cli.options import Follow, Json, SourceOption
+from edugraph_cli.commands.tasks import result_of
+from edugraph_cli.display import (
+    FAILED,
+    INVALID,
+    err,
+    out,
+    plain_errors,
+    print_table,
+    say,
+    show_json,
+    stop,
+)
+from edugraph_cli.options import Economy, Follow, Json, SourceOption, Yes
 from edugraph_cli.progress import upload_bar
 from edugraph_client import Client, FileSource
 from edugraph_common.contracts.messages import CurriculumFormat, Format
+from edugraph_common.contracts.outcomes import TextsAgain
 from edugraph_common.sources import compression_of
 from edugraph_common.sources.compression import decompressed_head
 from edugraph_common.sources.detection import HEAD_BYTES
@@ -24,7 +36,7 @@ _SCRIPTS = (b"window.", b"export default")
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Import a school's curriculum: its points, their order and what they need.",
+    help="Import a school's curriculum: its points, their order and what they need. Read texts again with it.",
 )
 
 
@@ -75,6 +87,64 @@ def import_curriculum(  # noqa: PLR0917 - typer makes options of the parameters
             described = FileSource(format=form, compression=compression, source_name=source)
             accepted = client.import_file(file, source=described, sent=sent)
         finish(client, accepted, follow=follow, as_json=as_json)
+
+
+@app.command("read-again")
+def read_again(  # noqa: PLR0917 - typer makes options of the parameters
+    course: Annotated[str, typer.Argument(help="the id of the course")],
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="say what it would cost, and read nothing")
+    ] = False,
+    yes: Yes = False,
+    follow: Follow = False,
+    economy: Economy = False,
+    as_json: Json = False,
+) -> None:
+    """Let the model read the texts of a course again that it read before, for example after points were imported.
+
+    Says first what this costs, and asks. Answers to the same question are in the cache and cost nothing. Reviews by
+    persons stay. Texts that came inline or live are not kept, so they are not read again.
+    """
+    with plain_errors(), Client.from_environment() as client:
+        asked = client.estimate_again(course, economy=economy)
+        found = TextsAgain.model_validate(result_of(client, asked.task_id, as_json))
+        cost = _cost(client, found, as_json=as_json)
+        number = sum(found.texts.values())
+        ends_here = estimate or number == 0
+        if not as_json:
+            _show_texts(found, cost)
+        elif ends_here:
+            show_json({**found.model_dump(mode="json"), "cost": cost})
+        if ends_here:
+            return
+        if not yes:
+            typer.confirm(f"Read {number:,} texts of course {course} again?", abort=True, err=True)
+        accepted = client.read_again(course, economy=economy)
+        started = TextsAgain.model_validate(result_of(client, accepted.task_id, as_json))
+        if not started.texts:
+            stop(f"Course {course} has no texts to read again now.", FAILED)
+        finish(client, accepted, follow=follow, as_json=as_json)
+
+
+def _cost(client: Client, found: TextsAgain, *, as_json: bool) -> float | None:
+    """Return about what it costs to read the texts, or None without a price. Analyzers have estimated samples."""
+    total = 0.0
+    for kind, task_id in found.estimates.items():
+        estimated = result_of(client, task_id, as_json)
+        if estimated["cost"] is None:
+            return None
+        total += estimated["cost"] * found.texts[kind] / found.sampled[kind]
+    return total
+
+
+def _show_texts(found: TextsAgain, cost: float | None) -> None:
+    price = "no price is set: see EDUGRAPH_PRICES"
+    if cost is not None:
+        price = f"about {cost:.4f}"
+    shown: dict[str, object] = {kind.replace("_", " "): found.texts[kind] for kind in found.texts}
+    print_table("Read again", {**shown, "not kept": found.not_kept, "cost": price})
+    if found.left:
+        say(f"{found.left:,} texts are left for the next call of this command.")
 
 
 def _detected(head: bytes) -> Format | None:

@@ -274,6 +274,7 @@ class AnalyzerService:
             textless=len(result.skipped),
             asked_at=asked_at,
             acceptance=message.acceptance,
+            again=message.again,
         )
         # Each edition is a task, so that the result of another edition does not count for it.
         task_id = task_id_for(message.job_id, f"findings-{message.pack}-{findings.edition}")

@@ -35,6 +35,7 @@ from edugraph_gateway.api.routes import (
     live_records,
     personal_data,
     previews,
+    reading_again,
     reviews,
     signed,
     source_trials,
@@ -99,6 +100,8 @@ def make_application(gateway: Gateway) -> FastAPI:
             caliper,
             signed,
             previews,
+            # Its paths begin as those of analyses do, with `again` in place of a subject.
+            reading_again,
             analyses,
             jobs,
             tasks,

@@ -90,7 +90,7 @@ class AnalysisRequests:
             common["pack_records"] = PACK_RECORDS
         requests = [
             AnalysisBatch(**common, kind=kind, expected=kinds[kind])
-            for kind in sorted(kinds, key=_order)
+            for kind in sorted(kinds, key=order_of)
         ]
         if message.rows is None:
             # The records have the keys of their source, and the values of the message have not.
@@ -118,7 +118,7 @@ class AnalysisRequests:
             if contexts:
                 additions["contexts_key"] = key
             if request.kind == "knowledge_points":
-                additions["pack_records"] = _contents(request)
+                additions["pack_records"] = contents_in_message(economy=request.economy)
             complete.append(request.model_copy(update=additions))
         asked_by = f"batch-{first.batch}"
         if self.windows.ask(complete, asked_by) != "start":
@@ -160,7 +160,7 @@ class AnalysisRequests:
         )
         common: dict[str, Any] = {name: getattr(request, name) for name in names}
         texts = [record for record in records if kind_to_read(record) == "knowledge_points"]
-        size = _contents(request)
+        size = contents_in_message(economy=request.economy)
         packs: dict[str, Sequence[Record]] = {}
         for number, start in enumerate(range(0, len(texts), size)):
             packs[f"knowledge_points-{request.batch}-{number}"] = texts[start : start + size]
@@ -180,13 +180,13 @@ class AnalysisRequests:
             )
 
 
-def _order(kind: Kind) -> tuple[bool, str]:
+def order_of(kind: Kind) -> tuple[bool, str]:
     """Return the sort key of a kind. Course texts come first, since the other texts of the job wait for them."""
     return kind != "knowledge_points", kind
 
 
-def _contents(request: AnalysisBatch) -> int:
+def contents_in_message(*, economy: bool) -> int:
     """Return how many course texts are sent in one message."""
-    if request.economy:
+    if economy:
         return REQUEST_CONTENT_PACK
     return IMPORT_CONTENT_PACK

@@ -21,6 +21,8 @@ from edugraph_common.contracts.live_days import is_live_job
 from edugraph_common.contracts.messages import (
     COMPARED_POINTS,
     INLINE_BYTES,
+    AnalysisBatch,
+    AnalysisEstimate,
     CompareNames,
     Findings,
     ImportAggregate,
@@ -30,6 +32,7 @@ from edugraph_common.contracts.messages import (
     NamedPoint,
     ProposedPairs,
     ProposeSame,
+    ReadAgain,
     Removable,
     Renamable,
     SettlePrerequisites,
@@ -43,6 +46,7 @@ from edugraph_common.contracts.outcomes import (
     ImportReport,
     Reject,
     SettledPrerequisites,
+    TextsAgain,
 )
 from edugraph_common.contracts.records import (
     ROSTER_TYPES,
@@ -52,6 +56,7 @@ from edugraph_common.contracts.records import (
     parse_record,
 )
 from edugraph_common.contracts.reviews import Review
+from edugraph_common.contracts.routes import BATCH_TASKS
 from edugraph_common.contracts.school_records import PersonRecord
 from edugraph_common.runtime.messaging.lost_jobs import send_lost_job
 from edugraph_common.runtime.messaging.publisher import LARGEST_BODY, emit, send, task_id_for
@@ -100,6 +105,7 @@ from edugraph_importer.erasure import MAX_SHOWN, Erasure, forget_lists, tell_res
 from edugraph_importer.graph import NOBODY, REFUSED, Cause, Graph
 from edugraph_importer.graph.groups import IdClaimChange
 from edugraph_importer.person_export import Elsewhere, PersonExport
+from edugraph_importer.reading_again import TextsToRead, sample, texts_to_read
 from edugraph_importer.undo import JOBS_FOLDER, replay_undos, undo_import
 
 MOST_SECONDS_ENDING_RECORDS = 600
@@ -410,7 +416,10 @@ class Importer:
             # The names of a list are names in each course of the person.
             forget_lists(self.members, self.graph)
         # The contexts of these points' courses are out of date now, and the next pack asks for them again.
-        self.members.forget_contexts(_courses_of_points(kept))
+        courses_of_points = _courses_of_points(kept)
+        self.members.forget_contexts(courses_of_points)
+        if written.written or written.replaced:
+            self._note_read_before(message.job_id, courses_of_points)
         outcome = written.model_copy(update={"not_relevant": found.not_relevant})
         if REFUSED in outcome.reasons or (found.not_relevant and self.graph.has_erased()):
             # Rows that are not in the graph may name an erased person, too.
@@ -432,6 +441,18 @@ class Importer:
         with telemetry.step("settle"):
             self._settle_written(message, outcome, [record.type for record in records])
         return outcome
+
+    def _note_read_before(self, job_id: str, course_ids: Collection[str]) -> None:
+        """Note in the job how many texts were read before the points of their course were written.
+
+        The job of a source and day says nothing of it, since its batches come all day long.
+        """
+        if is_live_job(job_id):
+            return
+        for course_id in sorted(course_ids):
+            texts = self.graph.count_texts_read(course_id)
+            if texts:
+                self.jobs.note_read_before(job_id, course_id, texts, self.now())
 
     def _within_budget(
         self, message: ImportBatch, records: Sequence[Record]
@@ -842,6 +863,62 @@ class Importer:
         epoch = self.members.epoch()
         for context in self.graph.course_contexts(course_ids):
             self.members.tell_context(context, epoch)
+
+    def read_again(self, message: ReadAgain) -> TextsAgain:
+        """Start a job that reads the texts of a course again, or ask analyzers what that would cost.
+
+        A second call for the same message starts nothing new.
+        """
+        # The points of the course may have been imported a moment ago.
+        self.tell_course_members([message.course_id])
+        found = texts_to_read(self.graph, self.blobs, message)
+        outcome = TextsAgain(texts=found.counts(), not_kept=found.not_kept, left=found.left)
+        if message.estimate:
+            return self._ask_for_estimates(message, found, outcome)
+        if found.requests:
+            self._start_reading(message, found)
+        return outcome
+
+    def _ask_for_estimates(
+        self, message: ReadAgain, found: TextsToRead, outcome: TextsAgain
+    ) -> TextsAgain:
+        """Send an analyzer a sample of each kind of text. Return the outcome with the tasks that estimate."""
+        sampled: dict[str, int] = {}
+        tasks: dict[str, str] = {}
+        for kind, records in found.records.items():
+            request = AnalysisEstimate(
+                job_id=message.job_id, kind=kind, records=sample(records), economy=message.economy
+            )
+            task_id = task_id_for(message.job_id, f"estimate-{kind}")
+            send(self.app, "estimate_analysis_task", request, task_id=task_id)
+            sampled[kind] = len(request.records)
+            tasks[kind] = task_id
+        return outcome.model_copy(update={"sampled": sampled, "estimates": tasks})
+
+    def _start_reading(self, message: ReadAgain, found: TextsToRead) -> None:
+        """Create the job, and send its requests. They are stored with the job, so that it can be resumed."""
+        tasks = []
+        task_ids = list[str]()
+        for request in found.requests:
+            task_id = task_id_for(message.job_id, f"analysis-{request.kind}-{request.batch}")
+            task_ids.append(task_id)
+            tasks.append([BATCH_TASKS[request.kind], request.model_dump(mode="json"), task_id])
+        job = NewJob(
+            job_id=message.job_id,
+            kind="analysis",
+            source=f"course {message.course_id}",
+            created=self.now(),
+            to_analyse=sum(found.counts().values()),
+            tasks=json.dumps(tasks),
+            owner=message.client,
+            first_task=task_ids[0],
+        )
+        self.jobs.create_job(job)
+        # If this message comes again, the job has the requests of the first time.
+        stored = self.jobs.tasks(message.job_id) or job.tasks
+        for name, body, task_id in json.loads(stored):
+            request = AnalysisBatch.model_validate(body)
+            send(self.app, name, request, task_id=task_id)
 
     def end_old_records(self) -> dict[str, int | bool]:
         """Delete records, texts and reviews of the graph whose retention is over, for ten minutes at most.

@@ -25,6 +25,7 @@ from edugraph_common.contracts.messages import (
     Message,
     ProposedPairs,
     ProposeSame,
+    ReadAgain,
     RemoveFromGraph,
     RenameInGraph,
     ReplayErasures,
@@ -204,6 +205,14 @@ def rename_in_graph_task(self: DataImportTask, body: Any) -> dict[str, int | boo
     return self.importer.rename_in_graph(
         message.of, message.node_id, message.new_id, merge=message.merge, cause=cause
     )
+
+
+@shared_task(base=DataImportTask, bind=True, name="read_again_task", contract=ReadAgain)
+def read_again_task(self: DataImportTask, body: Any) -> dict[str, Any]:
+    """Start a job that reads the texts of a course again, or estimate its cost. Return TextsAgain."""
+    message = self.parse(ReadAgain, body)
+    outcome = self.importer.read_again(message)
+    return outcome.model_dump(mode="json")
 
 
 @shared_task(base=DataImportTask, bind=True, name="end_old_records_task", contract=EndOldRecords)

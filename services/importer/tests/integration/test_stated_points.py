@@ -22,13 +22,14 @@ def stated(graph: Graph, **more: Any) -> str:
 
 
 def test_a_course_without_stated_points_has_no_version(graph: Graph) -> None:
-    """A point that only a text has is not stated. Out: `DEFINES` in stated_points, for `DEFINES|DESCRIBES`."""
+    """A point that only a text names in the course is not stated. Out: the MATCH of a definition for the course."""
     assert version(graph) == ""
     text = record("course_content", "text 0", "2026-01-01", course_id="c", content="Sums first. 0")
     write(graph, "text", text)
     claimed = text_that_claims(("Sums", "Numbers", 0.9), texts=1)
     found = RecordFinding(record=text.to_json(), finding=claimed.findings[0].finding, origin=ORIGIN)
     graph.write_findings(pack([found], "analysis", 0))
+    write(graph, "curriculum", says("s", name="Sums", description="Adding"))
     [context] = graph.course_contexts(["c"])
     assert (set(context.knowledge_points), context.stated) == ({"Sums", "Numbers"}, "")
 
@@ -68,9 +69,25 @@ def test_ids_and_times_of_records_are_no_part_of_the_version(graph: Graph) -> No
 
 
 def test_the_points_of_other_courses_are_no_part_of_the_version(graph: Graph) -> None:
-    """Out: `WHERE e.id = id`. Both courses have the point."""
+    """Out: `WHERE e.id = id`, or `f.id <> id`. Both courses have the point."""
     first = stated(graph)
     other = says("s", point_id="sums", name="Sums", course_id="d", description="For grade 9")
     write(graph, "other", other, says("t", point_id="ratios", name="Ratios", course_id="d"))
     assert version(graph) == first
     assert version(graph, "d") not in {first, ""}
+
+
+def test_a_curriculum_without_a_course_counts_for_courses_that_state_its_points(
+    graph: Graph,
+) -> None:
+    """Out: the second MATCH of stated_points, for the definitions of the course alone."""
+    write(graph, "link", says("link", point_id="sums", course_id="c"))
+    linked = version(graph)
+    write(graph, "curriculum", says("s", point_id="sums", name="Sums", description="Adding"))
+    known = version(graph)
+    write(
+        graph, "next", says("s", "2026-05-01", point_id="sums", name="Sums", description="Sum up")
+    )
+    assert len({linked, known, version(graph), ""}) == 4
+    write(graph, "other", says("t", point_id="ratios", name="Ratios"))
+    assert version(graph, "d") == ""

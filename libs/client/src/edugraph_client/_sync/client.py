@@ -197,6 +197,19 @@ class Client:
         body = {"records": list(records), **given(economy=economy)}
         return self._api.model(Accepted, f"/v1/analyses/{subject}/estimate", "POST", json=body)
 
+    def read_again(self, course: str, *, economy: bool = False) -> Accepted:
+        """Let the model read the texts of a course again that it read before, for example after points were imported.
+
+        The result of the task is a TextsAgain. If it has texts, a job with the same `job_id` reads them.
+        """
+        params = given(course=course, economy=economy)
+        return self._api.model(Accepted, "/v1/analyses/again", "POST", params=params)
+
+    def estimate_again(self, course: str, *, economy: bool = False) -> Accepted:
+        """Estimate the cost of `read_again`. The result of the task is a TextsAgain with tasks that estimate."""
+        params = given(course=course, economy=economy)
+        return self._api.model(Accepted, "/v1/analyses/again/estimate", "POST", params=params)
+
     def review(self, reviews: Sequence[Mapping[str, Any]]) -> Accepted:
         """Submit at most 1,000 reviews of the graph. They count when the task has ended."""
         return self._api.submit("/v1/reviews", json={"reviews": list(reviews)})

@@ -14,7 +14,7 @@ from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.drafts import DraftBasis
 from edugraph_common.contracts.findings import Kind, RecordFinding
 from edugraph_common.contracts.record_fields import Id
-from edugraph_common.contracts.record_keys import DEFAULT_SOURCE
+from edugraph_common.contracts.record_keys import DEFAULT_SOURCE, SourceName
 from edugraph_common.contracts.records import ROSTER_TYPES, Record, course_ids_of
 from edugraph_common.contracts.reviews import REVIEWS_AT_ONCE, Review, Thing
 
@@ -338,6 +338,7 @@ class AnalysisBatch(Message):
     - `left_out`: the lines of rows that the graph refused because their student was erased. Their texts are not read.
     - `economy`: see ImportJob.
     - `share_percent`: see LiveTexts. Texts of files have no share of their own.
+    - `again`: these records were read before, and are read again. See Findings.
     """
 
     batch: int = Field(ge=0)
@@ -354,6 +355,7 @@ class AnalysisBatch(Message):
     left_out: tuple[int, ...] = ()
     economy: bool = False
     share_percent: int | None = Field(default=None, ge=1, le=100)
+    again: bool = False
 
 
 def own_contexts(
@@ -394,7 +396,7 @@ class Analysis(Message):
 
     Exactly one of `records` and `rows` is set. `rows` are the rows of the whole batch. The pack is `count` of the
     batch's records of this kind, beginning with number `first`, which counts from 0. `accepted_at` and `economy`: see
-    ImportJob. `contexts_key`, `generation`, `left_out` and `share_percent`: see AnalysisBatch.
+    ImportJob. `contexts_key`, `generation`, `left_out`, `share_percent` and `again`: see AnalysisBatch.
     """
 
     pack: str = Field(min_length=1, max_length=128)
@@ -411,6 +413,7 @@ class Analysis(Message):
     left_out: tuple[int, ...] = ()
     economy: bool = False
     share_percent: int | None = Field(default=None, ge=1, le=100)
+    again: bool = False
 
     @model_validator(mode="after")
     def has_records_or_rows(self) -> Self:
@@ -430,6 +433,8 @@ class Findings(Message):
     - `textless`: the number of records without a text.
     - `asked_at`: when the job was made, in seconds since 1970. If two jobs have findings of one record, those of the
       later job count. None for a job that Redis has lost.
+    - `again`: the records were read from the stored rows of earlier imports. None of them is written: an import may
+      have been undone meanwhile. So a finding counts only if the graph has the record with the same content.
     """
 
     pack: str = Field(min_length=1, max_length=128)
@@ -442,6 +447,7 @@ class Findings(Message):
     textless: int = Field(default=0, ge=0)
     asked_at: float | None = None
     acceptance: AcceptanceNumber = None
+    again: bool = False
 
     @property
     def done(self) -> int:
@@ -573,6 +579,19 @@ class RenameInGraph(Requested, Message):
     node_id: str = Field(min_length=1, max_length=128)
     new_id: Id
     merge: bool = False
+
+
+class ReadAgain(Requested, Message):
+    """import.split: read the texts of a course again that were read before.
+
+    `sources` names the sources whose records may be read. With `estimate` nothing is read, and analyzers estimate the
+    cost. `economy`: see ImportJob. `job_id` names the request, and also the job that reads.
+    """
+
+    course_id: Id
+    sources: tuple[SourceName, ...] = ()
+    estimate: bool = False
+    economy: bool = False
 
 
 class ErasePerson(Requested, Message):

@@ -255,6 +255,10 @@ class JobReport(MessageModel):
     over_budget: int = Field(
         default=0, description="live texts beyond the number of the day, which are not analysed"
     )
+    read_before: dict[str, int] = Field(
+        default={},
+        description="course -> texts that were read before this import stated points of the course",
+    )
     waiting_for: str | None = None
     deriving: bool = Field(
         default=False,
@@ -267,3 +271,19 @@ class JobReport(MessageModel):
         """The number of rows by outcome. Each row that was read counts in exactly one of them."""
         counts = {name.replace("_", " "): getattr(self, name) for name in ROW_COUNTS}
         return counts | {"not relevant": sum(self.not_relevant.values())}
+
+
+class TextsAgain(MessageModel):
+    """The texts of a course that were read before, and are read again.
+
+    - `texts`: kind -> the number of texts that are read again.
+    - `not_kept`: texts whose rows are not kept. They came inline or live, or their import was deleted.
+    - `left`: texts beyond what one request reads. The next request begins with them.
+    - `estimates`: for an estimate, kind -> the task of an analyzer. It estimates `sampled` of the texts.
+    """
+
+    texts: dict[str, int] = {}
+    not_kept: int = 0
+    left: int = 0
+    sampled: dict[str, int] = {}
+    estimates: dict[str, str] = {}

@@ -64,6 +64,7 @@ ROUTES: dict[str, Route] = {
     "settle_prerequisites_task": Route("data_import", "import.split", URGENT),
     "remove_from_graph_task": Route("data_import", "import.split"),
     "rename_in_graph_task": Route("data_import", "import.split"),
+    "read_again_task": Route("data_import", "import.split"),
     "tell_course_members_task": Route("data_import", ASKED_BY_ANALYZER[0], URGENT),
     "begin_import_again_task": Route("data_import", ASKED_BY_ANALYZER[1], URGENT),
     "split_source_task": Route("import_splits", "split.source"),

@@ -423,7 +423,14 @@ def write_findings(
     withdrawn = withdrawn_entries(tx, {record.record_id for record in records}, before.withdrawn)
     acceptance = Acceptance(message.acceptance or 0, 0, kept.records_from, kept.undoable_from)
     known = Ids(stored, withdrawn, rows)
-    classified = classify(list(enumerate(records)), known, erased, acceptance, is_analysis=True)
+    classified = classify(
+        list(enumerate(records)),
+        known,
+        erased,
+        acceptance,
+        is_analysis=True,
+        adds_versions=not message.again,
+    )
 
     staying = stored.keys() - classified.superseded.keys()
     # The finding of a superseded version was about the older text, and is removed with it.

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import neo4j
 
@@ -72,6 +72,16 @@ from edugraph_importer.graph.versions import RowsNeeded
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class TextRead(NamedTuple):
+    """A record with a finding. `accepted` and `row` are the place of its row: see `history.Entry`."""
+
+    record_id: str
+    accepted: int
+    row: int
+    content_hash: str
+
 
 TEXT_LABELS = ("Attempt", "CourseContent", "Definition", "ErrorRecord", "Interaction", "Membership")
 TEXTS_AT_ONCE = 5_000
@@ -292,6 +302,21 @@ class Graph:
                 )
             )
         return tuple(contexts)
+
+    def count_texts_read(self, course_id: str) -> int:
+        """Return the number of records of a course that have a finding."""
+        [counted] = self._connection.read(CYPHER["count_texts_read"], id=course_id)
+        texts: int = counted["texts"]
+        return texts
+
+    def texts_read(self, course_id: str) -> list[TextRead]:
+        """Return the records of a course that have a finding, those first whose finding is the oldest."""
+        rows = self._connection.read(CYPHER["texts_read"], id=course_id)
+        texts = []
+        for row in rows:
+            text = TextRead(**row.data())
+            texts.append(text)
+        return texts
 
     def _versions_of_stated_points(self, course_ids: Sequence[str]) -> dict[str, str]:
         """Return course id -> digest of the different contents of the definitions of its points."""

@@ -406,11 +406,13 @@ def classify(
     *,
     rights: ImportRights = ALL_RIGHTS,
     is_analysis: bool = False,
+    adds_versions: bool = True,
 ) -> Classified:
     """Classify the records and withdrawals of a transaction. Each comes with its line.
 
     `rights` says which records the withdrawals may withdraw. With `is_analysis` the records come with findings, and a
-    record with known content does not count as another version. Raise RowsNeeded if a version of another import
+    record with known content does not count as another version. Unless it `adds_versions`, no record does. Raise
+    RowsNeeded if a version of another import
     becomes the record and its row was not read yet.
     """
     classified = Classified()
@@ -432,6 +434,8 @@ def classify(
             withdrawal, acceptance.accepted, row, learning=rights.learning, roster=rights.roster
         )
         _add_withdrawal(classified, ids.of(withdrawal.record_id), entry, line)
+    if not adds_versions:
+        versions = []
     for line, record, entry in versions:
         entries = ids.of(record.record_id)
         if is_analysis and any(each.has_content_of(entry) for each in entries):

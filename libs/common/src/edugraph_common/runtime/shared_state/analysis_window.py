@@ -154,6 +154,7 @@ def pack_of(request: AnalysisBatch, name: str, first: int, count: int) -> Analys
         "generation",
         "left_out",
         "economy",
+        "again",
     )
     return Analysis(
         pack=name, first=first, count=count, **{field: getattr(request, field) for field in same}

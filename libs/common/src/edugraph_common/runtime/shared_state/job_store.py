@@ -67,6 +67,9 @@ CLAIM_SECONDS = 60.0  # the claim of a split that has died ends after this time
 # A withdrawn submission is remembered for longer than its message may wait in a queue.
 WITHDRAWN_SECONDS = JOB_DEADLINE_SECONDS + 86_400
 
+# The beginning of the fields of a job that have the texts read before the job stated points, followed by the course.
+READ_BEFORE = "read-before:"
+
 # For each queue, the publication times of this many delivered messages are kept. Ten are enough to contain messages
 # of both priorities: while both wait, one of three delivered messages has the lower priority.
 DELIVERIES_KEPT = 10
@@ -331,6 +334,10 @@ class Jobs:
         ]
         with redis_errors():
             return bool(self._settle_batch(keys_of_job(outcome.job_id), arguments))
+
+    def note_read_before(self, job_id: str, course_id: str, texts: int, now: datetime) -> None:
+        """Note how many texts of a course were read before this import stated points of the course."""
+        self._update(job_id, now, **{f"{READ_BEFORE}{course_id}": texts})
 
     def failed_in_a_row(self, job_id: str) -> int:
         """Return how many batches failed since the last one that was written."""
@@ -1003,6 +1010,7 @@ def _report(
         by_type=_prefixed(number, "type:"),
         reasons=_prefixed(number, "reason:"),
         not_relevant=_prefixed(number, "skipped:"),
+        read_before=_prefixed(number, READ_BEFORE),
         errors=tuple(Reject.model_validate_json(error) for error in errors),
         analysis=_analysis(number, fields),
         waiting_for=waiting,

@@ -226,6 +226,14 @@ class SourceRegistry:
             raise SeveralSources(tuple(own))
         return next(iter(own.values()))
 
+    def analysed_by(self, client_id: str, *, may_any: bool = False) -> tuple[str, ...]:
+        """Return the names of the sources whose texts this client may have analysed. `may_any`: see `choose`."""
+        own = [source for source in self.all() if may_any or client_id in source.keys]
+        names = [source.name for source in own if source.analyse]
+        if may_any or not own:
+            names.append(DEFAULT_SOURCE)
+        return tuple(names)
+
 
 def _stored(source: DataSource) -> str:
     return source.model_dump_json(exclude={"in_use"})

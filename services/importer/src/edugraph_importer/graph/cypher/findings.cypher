@@ -165,12 +165,29 @@ MATCH (c:Course {id: id})
 OPTIONAL MATCH (c)-[r:CONTAINS]->(k:KnowledgePoint)
 RETURN id, c.name AS name, c.description AS description, k.name AS point, r.order AS place
 
+// name: count_texts_read
+// Returns the number of records of a course that have a finding.
+MATCH (c:Course {id: $id})<-[:IN_COURSE]-(n)
+WHERE n.finding IS NOT NULL
+RETURN count(n) AS texts
+
+// name: texts_read
+// Returns the records of a course that have a finding, those first whose finding is the oldest.
+MATCH (c:Course {id: $id})<-[:IN_COURSE]-(n)
+WHERE n.finding IS NOT NULL
+WITH n ORDER BY coalesce(n.finding_key, ''), n.id
+RETURN n.id AS record_id, coalesce(n.accepted, 0) AS accepted, coalesce(n.row, 0) AS row, n.content_hash AS content_hash
+
 // name: stated_points
-// Returns what definitions state of the points of a course. Their ids and times are left out. A course has far more
-// records than points, so the plan begins at the points.
+// Returns what definitions state of the points that are defined for a course: the definitions for this course, and those
+// of a curriculum, which name no course. Their ids and times are left out. A course has far more records than points, so
+// the plan begins at the points.
 UNWIND $ids AS id
 MATCH (c:Course {id: id})-[:CONTAINS]->(k)
 WITH id, k
-MATCH (k)<-[d:DEFINES]-(n)-[:IN_COURSE]->(e) WHERE e.id = id
+MATCH (k)<-[:DEFINES]-(m)-[:IN_COURSE]->(e) WHERE e.id = id
+WITH DISTINCT id, k
+MATCH (k)<-[d:DEFINES]-(n)
+WHERE NOT EXISTS { MATCH (n)-[:IN_COURSE]->(f) WHERE f.id <> id }
 OPTIONAL MATCH (n)-[:REQUIRES]->(r)
 RETURN id, [k.id, d.importance, n.name, n.names, n.label, n.description, n.parent, n.standard_id, r.id] AS stated
