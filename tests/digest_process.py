@@ -27,7 +27,7 @@ class MadeGraph:
                 return []
             return [{"student": "s1"}]
         if statement == "students_of_course":
-            return [{"student": "s1"}]
+            return [{"students": ["s1"]}]
         if statement == "first_course_record":
             return [{"student": who, "at": None} for who in parameters["students"]]
         if statement == "course_name":

@@ -155,7 +155,9 @@ class RecordsOfCourse:
                 {"student": each, "at": self.active.get(each), "days": []}
                 for each in asked["students"]
             ]
-        if statement in {"students_of_course", "level_students"}:
+        if statement == "students_of_course":
+            return [{"students": sorted(self.joined)}]
+        if statement == "level_students":
             return [{"student": each} for each in sorted(self.joined)]
         if statement == "first_course_record":
             return [{"student": each, "at": at} for each, at in self.joined.items()]

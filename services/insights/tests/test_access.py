@@ -24,7 +24,7 @@ from edugraph_insights.questions import QUESTIONS
 from edugraph_insights.questions.earlier_gaps import OfGaps
 from edugraph_insights.questions.question import Parameters
 
-from .said_graph import Rows, SaidGraph, students
+from .said_graph import Rows, SaidGraph, in_one_list, students
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 # The table of docs/insights.md: of whom a role sees rows in which questions.
@@ -64,7 +64,7 @@ def not_restricted(students: list[str]) -> Rows:
 def in_course(*ids: str) -> dict[str, Any]:
     """What a graph says of a course that these students take, from the beginning on."""
     return {
-        "students_of_course": students(*ids),
+        "students_of_course": in_one_list(*ids),
         "first_course_record": lambda students, **_: [
             {"student": who, "at": None} for who in students if who in ids
         ],
@@ -152,7 +152,7 @@ def test_who_must_be_somebody_says_who() -> None:
 
 
 def test_a_whole_course_is_in_order_for_an_analyst_and_for_who_sees_everybody() -> None:
-    graph = SaidGraph(students_of_course=students(*"lkjihgfedcba"))
+    graph = SaidGraph(students_of_course=in_one_list(*"lkjihgfedcba"))
     assert seen(graph, caller("analyst"), "weak-points", Parameters(course="C")) == tuple(
         "abcdefghijkl"
     )
@@ -167,7 +167,7 @@ def test_who_joins_a_course_is_in_no_cell_until_the_week_is_closed() -> None:
     was_there, joined = "abcdefghijkl", "mnopqrstu"
     monday = datetime.combine(NOW.date() - timedelta(days=NOW.weekday()), time(), UTC)
     graph = SaidGraph(
-        students_of_course=students(*was_there, *joined),
+        students_of_course=in_one_list(*was_there, *joined),
         first_course_record=[{"student": who, "at": monday} for who in joined],
     )
     asked = Parameters(course="C")
@@ -226,16 +226,19 @@ def test_thresholds_are_fixed_for_who_sees_cells() -> None:
 
 def test_in_a_course_without_standings_who_has_answers_counts() -> None:
     """Only there: whoever has answers in a course of others is not in it."""
-    graph = SaidGraph(students_of_course=[], students_with_answers=students("b", "a"))
+    graph = SaidGraph(students_of_course=in_one_list(), students_with_answers=in_one_list("b", "a"))
     assert seen(graph, ANYBODY, "records", Parameters(course="C")) == ("a", "b")
     assert graph.asked[-1] == ("students_with_answers", {"course": "C", "limit": 10_001})
 
 
 @pytest.mark.parametrize("statement", ["students_of_course", "students_with_answers"])
 def test_a_course_of_more_than_ten_thousand_is_too_large(statement: str) -> None:
+    """Out: the comparison with the limit."""
+    ids = [f"s{number:05}" for number in range(10_002)]
+
     def of(number: int) -> SaidGraph:
         return SaidGraph(
-            **{"students_of_course": [], statement: students(*(f"s{n:05}" for n in range(number)))}
+            **{"students_of_course": in_one_list(), statement: in_one_list(*ids[:number])}
         )
 
     assert len(seen(of(10_000), caller("analyst"), "weak-points", Parameters(course="C"))) == 10_000
@@ -263,7 +266,9 @@ def test_who_sees_cells_may_cut_none_smaller_and_everybody_else_may(detail: dict
         caller("analyst"), rule_for(caller("analyst"), "weak-points"), Parameters(course="C")
     )
     with pytest.raises(Refusal, match=rf"leave out {', '.join(detail)}\.$") as refused:
-        seen(SaidGraph(students_of_course=students("a")), caller("analyst"), "weak-points", asked)
+        seen(
+            SaidGraph(students_of_course=in_one_list("a")), caller("analyst"), "weak-points", asked
+        )
     assert (refused.value.status, refused.value.name) == (403, "rows")
     refuse_detail(caller("teacher"), rule_for(caller("teacher"), "weak-points"), asked)
 
@@ -313,7 +318,7 @@ def test_as_of_a_day_who_was_in_the_course_or_group_then_is_meant() -> None:
     """A teacher still sees nobody whom they may not see now. To take the guard out: let `as_of` change nothing."""
     then = NOW - timedelta(days=200)
     graph = SaidGraph(
-        students_of_course=students(*"abc"),
+        students_of_course=in_one_list(*"abc"),
         first_course_record=lambda students, **_: [
             row
             for row in (

@@ -17,7 +17,7 @@ from edugraph_insights.columns.store import ColumnStore
 from edugraph_insights.facts import Facts
 from edugraph_insights.questions import QUESTIONS
 
-from .said_graph import SaidGraph, students
+from .said_graph import SaidGraph, in_one_list, students
 from .test_columns import Tried, in_lists
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -89,7 +89,7 @@ class School(SaidGraph):
             prerequisites=self.prerequisites,
             last_activity=self.last_activity,
             points_called=self.points_called,
-            students_of_course=students(*STUDENTS),
+            students_of_course=in_one_list(*STUDENTS),
             level_students=students(*STUDENTS[3:]),
         )
         self.tries = tries
@@ -181,6 +181,24 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(same, one, other))
     return bool(one == other)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name, question in QUESTIONS.items() if question.from_columns)
+)
+def test_a_question_about_very_many_students_reads_their_records_from_columns_only(
+    name: str,
+) -> None:
+    """Out: `from_columns` at another question, such as needs-help or trend."""
+    graph: Any = School(drawn(1, 160))
+    columns = ColumnStore(graph, unchanged, ZONE)
+    facts = Facts(graph, STUDENTS, None, NOW, zone=ZONE, columns=columns)
+    answer_of(name, facts)  # fills the columns
+    graph.asked.clear()
+    answer_of(name, facts)
+    for statement, parameters in graph.asked:
+        # The levels of points are estimated from few students, as of when they joined.
+        assert "students" not in parameters or statement == "first_course_record"
 
 
 @pytest.mark.parametrize("name", MOVED)

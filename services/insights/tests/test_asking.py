@@ -19,11 +19,11 @@ from edugraph_insights.answers import Count, Found, Measured, Name, Row, number_
 from edugraph_insights.asking import ask
 from edugraph_insights.facts import Facts
 from edugraph_insights.insights import MANY_STUDENTS, LargeQuestions
-from edugraph_insights.problems import Busy
+from edugraph_insights.problems import Busy, TooLarge
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.settings import HelpThresholds
 
-from .said_graph import SaidGraph, students
+from .said_graph import SaidGraph, in_one_list, students
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 SETTINGS = SimpleNamespace(
@@ -80,7 +80,7 @@ class Asked:
     noted: list[tuple[Any, ...]] = field(default_factory=list)
     settings: Any = field(default_factory=lambda: SETTINGS)
     large: LargeQuestions = field(default_factory=lambda: LargeQuestions(longest_wait_seconds=0.0))
-    columns: None = None
+    columns: Any = None
 
     zone = UTC
 
@@ -105,6 +105,7 @@ class Asked:
         name: str = "weak-points",
         *,
         quotes: bool = False,
+        from_columns: bool = False,
         **given: Any,
     ) -> Any:
         question = Question(
@@ -116,6 +117,7 @@ class Asked:
             self.find,
             lambda row: row.name,
             quotes=quotes,
+            from_columns=from_columns,
         )
         return ask(
             self, who, question, Compared.model_validate({"course": "C", **given}), "class council"
@@ -136,7 +138,7 @@ def in_a_school() -> SaidGraph:
         courses_of_groups=[],
         courses=lambda courses: [{"id": course, "name": "Physics"} for course in courses],
         course_name=lambda course: [{"name": "Algebra"}] if course in "CD" else [],
-        students_of_course=students(*TWELVE),
+        students_of_course=in_one_list(*TWELVE),
         students_of_group=lambda group, **_: students(*groups[group]),
         students_led=lambda person, **_: students(*(TWELVE[:6] if person == "t" else TWELVE[:7])),
         not_restricted=lambda students: [{"student": who} for who in students],
@@ -184,7 +186,7 @@ def test_who_sees_cells_gets_numbers_with_noise_of_the_last_closed_week(school: 
     assert answer.left_out == {"totals of small groups": 1}
     assert list(answer.of_how_many) == ["students"]
     assert school.ask(ANALYST) == answer
-    school.graph.rows["students_of_course"] = students(*TWELVE[:9])
+    school.graph.rows["students_of_course"] = in_one_list(*TWELVE[:9])
     few = Asked(school.graph).ask(ANALYST)
     assert (few.rows, few.of_how_many) == ((), {})
     assert few.left_out == {"rows of small groups": 2, "totals of small groups": 2}
@@ -223,7 +225,7 @@ def test_two_courses_are_compared_if_their_students_differ_by_nobody_or_by_ten(
     school: Asked, others: list[str], is_shown: bool
 ) -> None:
     """Out: either side of the difference."""
-    of = {"C": students(*TWELVE), "D": students(*others)}
+    of = {"C": in_one_list(*TWELVE), "D": in_one_list(*others)}
     school.graph.rows["students_of_course"] = lambda course, **_: of[course]
     assert bool(school.ask(ANALYST, other="D").rows) == is_shown
     assert school.ask(other="D").rows
@@ -467,9 +469,10 @@ def test_a_question_about_many_students_has_a_place_or_an_offer_and_a_group_is_n
     None
 ):
     """Out: `insights.large.place` in `ask`; its `finally`; the comparison with MANY_STUDENTS."""
-    many = students(*(f"s{number:03}" for number in range(MANY_STUDENTS)))
+    many = [f"s{number:03}" for number in range(MANY_STUDENTS)]
     graph = in_a_school()
-    graph.rows["students_of_course"] = lambda course, **_: many if course == "C" else many[1:]
+    of = {"C": in_one_list(*many), "D": in_one_list(*many[1:])}
+    graph.rows["students_of_course"] = lambda course, **_: of[course]
     school = Asked(graph)
     with school.large.place(MANY_STUDENTS):
         with pytest.raises(Busy, match="are being answered now") as large:
@@ -484,6 +487,32 @@ def test_a_question_about_many_students_has_a_place_or_an_offer_and_a_group_is_n
     graph.rows["course_name"] = [{"name": "Algebra"}]
     assert school.ask().rows, "the place of the one that failed is free"
     assert len(school.found) == 3
+
+
+def test_a_question_from_columns_can_be_about_more_than_ten_thousand_students() -> None:
+    """Out, each alone: the higher limit, `from_columns`, and the question whether there are columns.
+
+    Cells and a day in the past have the lower limit, since they read records of each student.
+    """
+    graph = in_a_school()
+    school = Asked(graph, columns="of courses")
+    graph.rows["students_of_course"] = in_one_list(*(f"s{n:06}" for n in range(10_001)))
+    assert {row.students for row in school.ask(from_columns=True).rows} == {10_001}
+    refused: list[dict[str, Any]] = [
+        {"from_columns": False},
+        {"from_columns": True, "who": ANALYST},
+        {"from_columns": True, "as_of": NOW.date()},
+    ]
+    for given in refused:
+        with pytest.raises(TooLarge, match="more than 10,000 students"):
+            school.ask(**given)
+    school.columns = None
+    with pytest.raises(TooLarge, match="more than 10,000 students"):
+        school.ask(from_columns=True)
+    school.columns = "of courses"
+    graph.rows["students_of_course"] = in_one_list(*(f"s{n:06}" for n in range(100_001)))
+    with pytest.raises(TooLarge, match="more than 100,000 students"):
+        school.ask(from_columns=True)
 
 
 def test_who_waited_for_a_place_is_given_the_answer_that_was_found_meanwhile(school: Asked) -> None:

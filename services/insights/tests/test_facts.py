@@ -12,7 +12,7 @@ from edugraph_insights.access import roster, rule_for, students_of_course
 from edugraph_insights.facts import MOST_TERMS, Claim, Facts
 from edugraph_insights.questions.question import Parameters
 
-from .said_graph import SaidGraph, students
+from .said_graph import SaidGraph, in_one_list, students
 
 point = st.sampled_from("abc")
 needs = st.lists(st.tuples(point, point, st.sampled_from([None, 0.25, 0.5, 1.0])), max_size=8)
@@ -47,8 +47,8 @@ def test_who_is_in_a_course_is_told_by_one_rule_for_the_whole_of_it_and_for_a_gr
     now = datetime(2026, 6, 1, tzinfo=UTC)
     for of_course in (["other"], []):
         graph: Any = SaidGraph(
-            students_of_course=students(*of_course),
-            students_with_answers=students("a"),
+            students_of_course=in_one_list(*of_course),
+            students_with_answers=in_one_list("a"),
             students_of_group=group,
             first_course_record=[],
             first_answers=[{"student": "a", "at": now}],

@@ -133,7 +133,7 @@ class SyntheticClass:
             last_activity=[
                 {"student": student, "at": NOW, "days": []} for student in self.students
             ],
-            students_of_course=[{"student": self.students[0]}],
+            students_of_course=[{"students": [self.students[0]]}],
             level_students=[{"student": student} for student in self.students],
             first_outcomes=self.first_outcomes(),
         )

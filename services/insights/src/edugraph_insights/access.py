@@ -19,6 +19,8 @@ from edugraph_insights.questions.question import Parameters
 from edugraph_insights.settings import HeadSees
 
 MAX_STUDENTS = 10_000  # in one question
+# In a question that reads single records from the tables of ADR 127 only.
+MAX_STUDENTS_OF_COLUMNS = 100_000
 ALWAYS = datetime.min.replace(tzinfo=UTC)
 # A teacher sees former members of a group for this long.
 FORMER_MEMBERS = timedelta(days=30)
@@ -203,6 +205,7 @@ def roster(
     now: datetime,
     *,
     members_at: datetime | None = None,
+    most_students: int = MAX_STUDENTS,
 ) -> Roster:
     """Return the students that a question is about and that the caller may see: of a course, a group, or one student.
 
@@ -210,6 +213,8 @@ def roster(
     week. For a caller who may see everybody, a group has its members at `members_at`, or of today. A teacher sees the
     members of today and of a short while ago; as of a day, only those of them who were members on that day. Members
     of a group count only if they are students of the course.
+
+    `most_students` is the limit for exact answers about a whole course of today. All others have MAX_STUDENTS.
 
     Raises Refusal 403 if the caller may not ask in this way, Refusal 404 for a student who does not exist or whom the
     caller may not see, TooLarge, Busy, and Retryable.
@@ -231,7 +236,7 @@ def roster(
     elif asked.as_of is not None:
         return Roster(_there_by(graph, asked.course, moment), in_cells=False)
     else:
-        students, _ = students_of_course(graph, asked.course)
+        students, _ = students_of_course(graph, asked.course, most_students)
         return Roster(students, in_cells=False)
 
     wanted = permitted
@@ -390,16 +395,22 @@ def joined(graph: Graph, course: str) -> dict[str, datetime]:
     return {student: known.get(student, ALWAYS) for student in students}
 
 
-def students_of_course(graph: Graph, course: str) -> tuple[tuple[str, ...], str]:
-    """Return the students of a course, and the name of the statement that reads when they joined."""
-    # `has_course_records` would read the first row of this statement. Here all rows are read anyway.
-    rows = graph.read("students_of_course", course=course, limit=MAX_STUDENTS + 1)
+def students_of_course(
+    graph: Graph, course: str, most_students: int = MAX_STUDENTS
+) -> tuple[tuple[str, ...], str]:
+    """Return the students of a course, and the name of the statement that reads when they joined.
+
+    Raises TooLarge if there are more than `most_students`.
+    """
+    # `has_course_records` would read the first student of this statement. Here all are read anyway.
+    [found] = graph.read("students_of_course", course=course, limit=most_students + 1)
     statement = "first_course_record"
-    if not rows:
-        rows = graph.read("students_with_answers", course=course, limit=MAX_STUDENTS + 1)
+    if not found["students"]:
+        [found] = graph.read("students_with_answers", course=course, limit=most_students + 1)
         statement = "first_answers"
-    if len(rows) > MAX_STUDENTS:
+    students = tuple(sorted(found["students"]))
+    if len(students) > most_students:
         raise TooLarge(
-            f"The course has more than {MAX_STUDENTS:,} students", "Ask for one group of it."
+            f"The course has more than {most_students:,} students", "Ask for one group of it."
         )
-    return tuple(sorted(row["student"] for row in rows)), statement
+    return students, statement

@@ -8,6 +8,8 @@ from edugraph_common.runtime.service import metrics
 from edugraph_common.runtime.service.problems import Problem
 from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_insights.access import (
+    MAX_STUDENTS,
+    MAX_STUDENTS_OF_COLUMNS,
     Roster,
     Rule,
     joined,
@@ -71,7 +73,8 @@ def ask(
     epochs: tuple[object, ...] = ()
     if insights.answers:
         epochs = insights.answers.epochs(asked.courses)
-    permitted, facts = facts_of(insights, caller, rule, asked, now)
+    most_students = _most_students(insights, question)
+    permitted, facts = facts_of(insights, caller, rule, asked, now, most_students=most_students)
     if asked.beside is not None:
         _, other = facts_of(insights, caller, rule, asked.beside, now)
         facts = replace(facts, beside=other)
@@ -126,6 +129,13 @@ def _computed_or_proposals(
         proposals = ", ".join(f"{choice.id} ({choice.name})" for choice in meant)
         words = f"There is no course {asked.course}; did you mean {proposals}?"
         raise NoSuchCourse(problem.status, problem.name, words) from None
+
+
+def _most_students(insights: Insights, question: Question[Any, Any]) -> int:
+    """Return how many students of a course an exact answer to this question may be about."""
+    if question.from_columns and insights.columns is not None:
+        return MAX_STUDENTS_OF_COLUMNS
+    return MAX_STUDENTS
 
 
 def _about_owner(graph: Graph, asked: Parameters) -> Parameters:
@@ -232,13 +242,19 @@ def answer_of(
 
 
 def facts_of(
-    insights: Insights, caller: Caller, rule: Rule, asked: Parameters, now: datetime
+    insights: Insights,
+    caller: Caller,
+    rule: Rule,
+    asked: Parameters,
+    now: datetime,
+    *,
+    most_students: int = MAX_STUDENTS,
 ) -> tuple[Roster, Facts]:
     """Return the permitted students, and the facts about them in the period.
 
     The period is where `from` and `to`, the term, and the day `as_of` overlap. If the question is as of a day, or
     compares two groups, it is about the members at the end of the period, since the members of last year have left
-    their group by now.
+    their group by now. `most_students` is what `roster` takes.
 
     Raises what `roster` raises, Problem 404 if the term does not exist, and Retryable.
     """
@@ -271,7 +287,15 @@ def facts_of(
     is_about_end_of_period = in_past or is_in_cells or compares_groups
     if is_about_end_of_period:
         members_at = until
-    permitted = roster(insights.graph, caller, rule, asked, now, members_at=members_at)
+    permitted = roster(
+        insights.graph,
+        caller,
+        rule,
+        asked,
+        now,
+        members_at=members_at,
+        most_students=most_students,
+    )
     facts = Facts(
         insights.graph,
         permitted.students,

@@ -1040,7 +1040,8 @@ def has_course_records(graph: Reader, course: str) -> bool:
     If there are, the students of these records are in the course. Otherwise the students with answers or mistakes
     are, so that questions also work for a school that imports answers only. Raises what `Graph.read` raises.
     """
-    return bool(graph.read("students_of_course", course=course, limit=1))
+    [found] = graph.read("students_of_course", course=course, limit=1)
+    return bool(found["students"])
 
 
 class AnswersAtPoints(NamedTuple):

@@ -71,4 +71,5 @@ QUESTION = Question(
     row=PlaceOnMap,
     find=find,
     order=lambda row: (row.point, row.needs),
+    from_columns=True,
 )

@@ -217,4 +217,5 @@ QUESTION = Question(
     find=find,
     order=lambda row: (row.score is None, -(row.score or 0.0), row.point, row.gap),
     derived=derived,
+    from_columns=True,
 )

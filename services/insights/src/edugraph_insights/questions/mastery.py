@@ -97,4 +97,5 @@ QUESTION = Question(
     row=PointMastery,
     find=find,
     order=lambda row: (row.mastery or 0.0, row.point),
+    from_columns=True,
 )

@@ -187,7 +187,8 @@ class Question(Generic[P, R]):
     `find` returns the exact answer and does not decide what is shown. `order` is the sort key of the rows. `quotes`
     is true if rows name persons or quote records, so that an exact answer is a read of personal data. `derived` fills
     in the fields of a row that are computed from its published numbers, if it is shown with noise. `can_shrink` is
-    true if a later record can take a student out of a row again.
+    true if a later record can take a student out of a row again. `from_columns` is true if single records are read
+    from the tables of ADR 127 only, so that the question can be about more students than others.
     """
 
     name: str
@@ -200,3 +201,4 @@ class Question(Generic[P, R]):
     quotes: bool = False
     derived: Callable[[R], R] | None = None
     can_shrink: bool = False
+    from_columns: bool = False

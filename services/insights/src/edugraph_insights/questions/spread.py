@@ -121,4 +121,5 @@ QUESTION = Question(
     row=Spread,
     find=find,
     order=lambda row: (row.right or 0.0, row.point),
+    from_columns=True,
 )

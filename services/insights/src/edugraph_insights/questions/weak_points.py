@@ -100,4 +100,5 @@ QUESTION = Question(
     find=find,
     order=lambda row: (-(row.wrong_at_least or 0.0), row.point),
     derived=derived,
+    from_columns=True,
 )
