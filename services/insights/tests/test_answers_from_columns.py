@@ -45,6 +45,7 @@ MOVED = (
     "spread",
     "student",
     "today",
+    "travelling-weaknesses",
     "weak-points",
 )
 
@@ -221,3 +222,31 @@ def test_an_answer_from_columns_is_that_from_the_graph(
         columns = ColumnStore(graph, unchanged, ZONE)
         found = answer_of(name, Facts(graph, who, since, until, zone=ZONE, columns=columns))
         assert same(found, expected), (found, expected)
+
+
+def test_a_weakness_travels_from_the_end_of_a_course_to_the_beginning_of_the_next() -> None:
+    """Out, each alone, in `_InOrder.of`: `<`, and the look for students who are in the next course only."""
+    tries = []
+    # (student, hours before now in this course or None, hours before now in the next one)
+    for student, hours, hours_later in (
+        ("s00", 9, 8),
+        ("s01", 9, 9),
+        ("s02", None, 8),
+        ("s03", None, 8),
+        ("s04", 9, 7),
+    ):
+        at_later = NOW - timedelta(hours=hours_later)
+        tries.append(Tried(f"{student}-later", student, "i", at_later, 0, 0, "D"))
+        if hours is not None:
+            at = NOW - timedelta(hours=hours)
+            tries.append(Tried(student, student, "i", at, 0, 0, "C"))
+    graph: Any = School(tries)
+    columns = ColumnStore(graph, unchanged, ZONE)
+    for facts in (
+        Facts(graph, STUDENTS, None, NOW, zone=ZONE),
+        Facts(graph, STUDENTS, None, NOW, zone=ZONE, columns=columns),
+    ):
+        [row], _, left_out = answer_of("travelling-weaknesses", facts)
+        assert (row["point"], row["students_wrong"], row["students_right"]) == ("P", 2, 0)
+        assert row["wrong_after_wrong"] == 1.0
+        assert sum(left_out.values()) == 1

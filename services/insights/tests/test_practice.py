@@ -36,11 +36,13 @@ def test_each_view_of_the_columns_has_the_mastery_of_each_student(
         of_students.setdefault(student, {})[point] = each
     counts = counts_of(rows)
     names = {point: point.upper() for point in points}
-    in_period = Sums(counts.number, counts.right, counts.right * 1000)
+    in_period = Sums(counts.number, counts.right, counts.right * 1000, counts.last)
     tries = PointTries(students, points, names, counts, in_period, {}, 0)
     practice = practice_of(tries, CLASS, CLASS, NOW)
     expected, _ = mastery_of_students(of_students, CLASS, NOW)
 
+    number_of = {student: number for number, student in enumerate(students)}
+    assert tries.numbers_of("cab").tolist() == [number_of.get(student, -1) for student in "cab"]
     for student in "abc":
         assert practice.mastery_of(student) == expected.get(student, {})
     not_mastered: dict[str, set[str]] = {}

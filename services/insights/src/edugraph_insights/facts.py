@@ -424,7 +424,7 @@ class Facts:
             columns["last"],
             columns["last_was_right"],
         )
-        sums = Sums(columns["number"], columns["right"], columns["outcomes"])
+        sums = Sums(columns["number"], columns["right"], columns["outcomes"], columns["first"])
         names = {point: reading.point_names[point] for point in points}
         return PointTries(students, points, names, counts, sums, numbers, without_point)
 
@@ -440,21 +440,25 @@ class Facts:
         number_of = {student: number for number, student in enumerate(students)}
         rows: list[tuple[int, int, Attempts]] = []
         sums: list[tuple[int, int, int]] = []
+        moments: list[datetime] = []
         for point_number, point in enumerate(points):
             for student in sorted(ever[point]):
                 every = ever[point][student]
                 rows.append((number_of[student], point_number, counted(every)))
-                outcomes = [each.outcome for each in every if begins <= each.at]
+                in_period = [each for each in every if begins <= each.at]
+                outcomes = [each.outcome for each in in_period]
                 right = sum(outcome >= HALF for outcome in outcomes)
                 sums.append((len(outcomes), right, sum(outcomes)))
+                first_there = [*in_period, every[-1]][0]
+                moments.append(first_there.at.astimezone(UTC).replace(tzinfo=None))
         columns = np.array(sums, dtype=np.int64).reshape(-1, 3).T
+        first_moments = np.array(moments, dtype="datetime64[us]")
         ids = [point.id for point in points]
         names = {point.id: point.name for point in points}
         numbers = Counter(each.student for each in first)
         without_point = sum(each.item not in tested for each in first)
-        return PointTries(
-            students, ids, names, counts_of(rows), Sums(*columns), numbers, without_point
-        )
+        in_columns = Sums(columns[0], columns[1], columns[2], first_moments)
+        return PointTries(students, ids, names, counts_of(rows), in_columns, numbers, without_point)
 
     def attempts(self, course: str, *, responses: bool = False) -> list[Attempt]:
         """Return all attempts in a course until `until`, also those before `since`."""

@@ -19,6 +19,7 @@ from edugraph_insights.mastery import (
     Floats,
     Integers,
     Mastery,
+    Moments,
     estimates_of,
     mastery_in_row,
     mean_mastery,
@@ -29,18 +30,21 @@ from edugraph_insights.mastery import (
 class Sums(NamedTuple):
     """First attempts in the period as columns, with the same rows as the counts of all first attempts.
 
-    The numbers may be 0. `outcomes` are sums in thousandths.
+    The numbers may be 0. `outcomes` are sums in thousandths. `first` is the time of the first of the attempts in UTC,
+    without a zone. It has no meaning where `number` is 0.
     """
 
     number: Integers
     right: Integers
     outcomes: Integers
+    first: Moments
 
 
 class TriedPoint(NamedTuple):
     """The students with a first attempt in the period at a point, in the order of their ids.
 
-    `rows` are their rows in the columns, `students` are numbers in `PointTries.students`.
+    `rows` are their rows in the columns, `students` are numbers in `PointTries.students`. `first` and `last` are the
+    times of the first and of the last of these attempts.
     """
 
     id: str
@@ -49,6 +53,8 @@ class TriedPoint(NamedTuple):
     students: Integers
     number: Integers
     outcomes: Integers
+    first: Moments
+    last: Moments
 
     @property
     def right(self) -> Floats:
@@ -61,10 +67,17 @@ class TriedPoint(NamedTuple):
         """The share of each student that was wrong."""
         return 1 - self.right
 
+    @property
+    def last_of_all(self) -> datetime:
+        """The time of the last of all these attempts."""
+        last: datetime = self.last.max().item()
+        return last.replace(tzinfo=UTC)
+
     def without_students(self) -> "TriedPoint":
         """Return this point as if nobody had tried it."""
         nobody = self.rows[:0]
-        return TriedPoint(self.id, self.name, nobody, nobody, nobody, nobody)
+        never = self.last[:0]
+        return TriedPoint(self.id, self.name, nobody, nobody, nobody, nobody, never, never)
 
 
 @dataclass(frozen=True)
@@ -101,21 +114,27 @@ class PointTries:
             is_tried = self.in_period.number[rows] > 0
             rows = rows[is_tried]
             if rows.size:
-                students = self.counts.students[rows]
-                tries = self.in_period.number[rows]
-                outcomes = self.in_period.outcomes[rows]
-                yield TriedPoint(point, self.names[point], rows, students, tries, outcomes)
+                yield TriedPoint(
+                    point,
+                    self.names[point],
+                    rows,
+                    self.counts.students[rows],
+                    self.in_period.number[rows],
+                    self.in_period.outcomes[rows],
+                    self.in_period.first[rows],
+                    self.counts.last[rows],
+                )
 
     def right(self, point: TriedPoint) -> int:
         """Return how many first attempts in the period at a point were right, with an outcome of 0.5 or more."""
         right = self.in_period.right[point.rows]
         return int(right.sum())
 
-    def last(self, point: TriedPoint) -> datetime:
-        """Return the time of the last first attempt at a point that was tried in the period."""
-        moments = self.counts.last[point.rows]
-        last: datetime = moments.max().item()
-        return last.replace(tzinfo=UTC)
+    def numbers_of(self, students: Sequence[str]) -> Integers:
+        """Return the number of each of these students here, or -1 without an attempt at a known point."""
+        number_of = {student: number for number, student in enumerate(self.students)}
+        numbers = [number_of.get(student, -1) for student in students]
+        return np.array(numbers, dtype=np.int64)
 
     def ids(self, students: Integers) -> list[str]:
         """Return the ids of these students."""
@@ -203,6 +222,11 @@ class Practice:
         for row in rows.tolist():
             found.append(mastery_in_row(self.estimates, self.states, row))
         return found
+
+
+def shared(one: Integers, other: Integers) -> tuple[Integers, Integers, Integers]:
+    """Return the students of both columns, and their places in the one and in the other. A column has each once."""
+    return np.intersect1d(one, other, assume_unique=True, return_indices=True)
 
 
 def practice_of(

@@ -59,7 +59,8 @@ FIRST_TRIES_AT_POINTS = """
 SELECT point, student, count(*) AS number_ever, count(*) FILTER (outcome >= 500) AS right_ever, max(moment) AS "last",
   arg_max(outcome, row(moment, number, record)) >= 500 AS last_was_right,
   count(*) FILTER (in_period) AS "number", count(*) FILTER (in_period AND outcome >= 500) AS "right",
-  coalesce(sum(outcome) FILTER (in_period), 0)::BIGINT AS outcomes
+  coalesce(sum(outcome) FILTER (in_period), 0)::BIGINT AS outcomes,
+  coalesce(min(moment) FILTER (in_period), max(moment)) AS "first"
 FROM attempts JOIN tests USING (item) WHERE is_first GROUP BY ALL
 """
 # All attempts, whenever they were.

@@ -2,7 +2,6 @@
 
 from typing import Annotated, ClassVar, NamedTuple
 
-import numpy as np
 from pydantic import Field
 
 from edugraph_insights.answers import (
@@ -26,7 +25,7 @@ from edugraph_insights.answers import (
 )
 from edugraph_insights.facts import Facts
 from edugraph_insights.mastery import Flags, Integers, is_shown
-from edugraph_insights.practice import Practice, TriedPoint
+from edugraph_insights.practice import Practice, TriedPoint, shared
 from edugraph_insights.questions.question import Parameters, Question
 
 # With fewer students a row has no score.
@@ -122,11 +121,6 @@ def find(facts: Facts, asked: OfGaps) -> Found[EarlierGap]:
     )
 
 
-def _shared(one: Integers, other: Integers) -> tuple[Integers, Integers, Integers]:
-    """Return the students of both columns, and their places in the one and in the other."""
-    return np.intersect1d(one, other, assume_unique=True, return_indices=True)
-
-
 class _Both(NamedTuple):
     """The students who tried a point and a gap, as columns: their tries, and whether these were mostly wrong."""
 
@@ -141,7 +135,7 @@ class _Both(NamedTuple):
     def of(cls, point: TriedPoint, gap: TriedPoint | None) -> "_Both":
         if gap is None:
             gap = point.without_students()
-        students, in_point, in_gap = _shared(point.students, gap.students)
+        students, in_point, in_gap = shared(point.students, gap.students)
         number = point.number[in_point]
         gap_number = gap.number[in_gap]
         gap_rows = gap.rows[in_gap]

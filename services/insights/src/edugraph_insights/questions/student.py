@@ -62,7 +62,7 @@ def find(facts: Facts, asked: OfStudent) -> Found[PointOfStudent]:
         if point in tried:
             right = practice.tries.right(tried[point])
             wrong = int(tried[point].number.sum()) - right
-            ends.append(practice.tries.last(tried[point]))
+            ends.append(tried[point].last_of_all)
         mastery = states.get(point.id, UNKNOWN)
         row = PointOfStudent(
             point=point.id,

@@ -1,8 +1,8 @@
 """Question 13: which weakness travels to the next course?"""
 
-from collections.abc import Set as AbstractSet
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
+import numpy as np
 from pydantic import Field
 
 from edugraph_common.contracts.record_fields import Id
@@ -21,7 +21,9 @@ from edugraph_insights.answers import (
     share_of,
     statistic,
 )
-from edugraph_insights.facts import Facts, by_point, wrong_share
+from edugraph_insights.facts import Facts
+from edugraph_insights.mastery import Flags, Integers
+from edugraph_insights.practice import PointTries, TriedPoint, shared
 from edugraph_insights.questions.question import Parameters, Question
 
 # A student with a larger share of wrong first attempts at a point counts as wrong at it.
@@ -55,80 +57,118 @@ class TravellingWeakness(Row):
 
 
 def find(facts: Facts, asked: ToNextCourse) -> Found[TravellingWeakness]:
-    before = facts.first_attempts(asked.course)
-    after = facts.first_attempts(asked.next_course)
-    points = facts.tested_points(attempt.item for attempt in (*before, *after))
-    in_this = by_point(before, points)
-    in_next = by_point(after, points)
+    tries = facts.point_tries(asked.course)
+    later_tries = facts.point_tries(asked.next_course)
+    later = {point.id: point for point in later_tries.tried_points()}
+    numbers = tries.numbers_of(later_tries.students)
     rows = []
     not_before = 0
-    for point in in_this.keys() & in_next.keys():
-        tries_before = in_this[point]
-        tries_after = in_next[point]
-        in_order: set[str] = set()
-        for student in tries_before.keys() & tries_after.keys():
-            if tries_before[student][-1].at < tries_after[student][0].at:
-                in_order.add(student)
-            else:
-                not_before += 1
-        if not in_order:
+    for point in tries.tried_points():
+        if point.id not in later:
             continue
-        wrong = frozenset(
-            student for student in in_order if wrong_share(tries_before[student]) > MOSTLY_WRONG
-        )
-        right = in_order - wrong
-        wrong_later = {
-            student for student in in_order if wrong_share(tries_after[student]) > MOSTLY_WRONG
-        }
-        wrong_after_wrong = _share(wrong, wrong_later)
-        wrong_after_right = _share(right, wrong_later)
+        in_order = _InOrder.of(point, later[point.id], numbers)
+        not_before += in_order.others
+        if not in_order.students.size:
+            continue
+        is_wrong = in_order.is_wrong
+        wrong_after_wrong = _share(in_order.is_wrong_later[is_wrong])
+        wrong_after_right = _share(in_order.is_wrong_later[~is_wrong])
         difference = None
         if wrong_after_wrong is not None and wrong_after_right is not None:
             difference = wrong_after_wrong - wrong_after_right
+        wrong = int(is_wrong.sum())
         row = TravellingWeakness(
             point=point.id,
             name=point.name,
             difference=difference,
             wrong_after_wrong=wrong_after_wrong,
             wrong_after_right=wrong_after_right,
-            students_wrong=len(wrong),
-            students_right=len(right),
+            students_wrong=wrong,
+            students_right=len(in_order.students) - wrong,
             evidence=asked.records(point=point.id),
         )
-        about = (asked.course, asked.next_course, point.id)
-        figures: dict[str, Figure] = {}
-        name = statistic("wrong after wrong", *about)
-        figures["wrong_after_wrong"] = share_of(name, wrong_later, sorted(wrong))
-        name = statistic("wrong after right", *about)
-        figures["wrong_after_right"] = share_of(name, wrong_later, sorted(right))
-        name = statistic("wrong before", *about)
-        figures["students_wrong"] = number_of(name, wrong)
-        name = statistic("right before", *about)
-        figures["students_right"] = number_of(name, right)
-        tries: dict[str, tuple[int, int]] = {}
-        for student in in_order:
-            number_before = len(tries_before[student])
-            number_after = len(tries_after[student])
-            tries[student] = (number_before, number_after)
-        rows.append(Measured(row, frozenset(in_order), figures, tries))
-    in_both = frozenset(attempt.student for attempt in before) & frozenset(
-        attempt.student for attempt in after
-    )
+        measured = Measured(row)
+        if facts.in_cells:
+            measured = _in_cells(row, asked, tries, in_order)
+        rows.append(measured)
+    in_this = frozenset(tries.numbers)
+    in_next = frozenset(later_tries.numbers)
     return Found(
         tuple(rows),
         of_how_many={
             "students": frozenset(facts.students),
-            "students with attempts in both": in_both,
+            "students with attempts in both": in_this & in_next,
         },
         left_out={"students and points that did not end before the next course began": not_before},
     )
 
 
-def _share(students: AbstractSet[str], wrong_later: AbstractSet[str]) -> float | None:
-    """Return the share of the students who were wrong later, or None if there are no students."""
-    if not students:
+class _InOrder(NamedTuple):
+    """The students who ended with a point in this course before they began with it in the next one, as columns.
+
+    `students` are their numbers in this course. `others` is the number of other students who tried it in in_order.
+    """
+
+    students: Integers
+    number: Integers
+    number_later: Integers
+    is_wrong: Flags
+    is_wrong_later: Flags
+    others: int
+
+    @classmethod
+    def of(cls, point: TriedPoint, later: TriedPoint, numbers: Integers) -> "_InOrder":
+        """Return them. `numbers` maps the numbers of students in the next course to those in this one."""
+        students_later = numbers[later.students]
+        rows_later = np.flatnonzero(students_later >= 0)
+        students, rows, places = shared(point.students, students_later[rows_later])
+        rows_later = rows_later[places]
+        is_in_order = point.last[rows] < later.first[rows_later]
+        rows = rows[is_in_order]
+        rows_later = rows_later[is_in_order]
+        is_wrong = point.wrong > MOSTLY_WRONG
+        is_wrong_later = later.wrong > MOSTLY_WRONG
+        return cls(
+            students[is_in_order],
+            point.number[rows],
+            later.number[rows_later],
+            is_wrong[rows],
+            is_wrong_later[rows_later],
+            others=len(students) - len(rows),
+        )
+
+
+def _share(is_wrong: Flags) -> float | None:
+    """Return the share of students who are wrong, or None if there are no students."""
+    if not is_wrong.size:
         return None
-    return len(students & wrong_later) / len(students)
+    return int(is_wrong.sum()) / len(is_wrong)
+
+
+def _in_cells(
+    row: TravellingWeakness, asked: ToNextCourse, tries: PointTries, in_order: _InOrder
+) -> Measured[TravellingWeakness]:
+    """Return the row with what each student adds to its figures."""
+    students = tries.ids(in_order.students)
+    wrong = tries.ids(in_order.students[in_order.is_wrong])
+    right = tries.ids(in_order.students[~in_order.is_wrong])
+    wrong_later = set(tries.ids(in_order.students[in_order.is_wrong_later]))
+    about = (asked.course, asked.next_course, row.point)
+    figures: dict[str, Figure] = {}
+    name = statistic("wrong after wrong", *about)
+    figures["wrong_after_wrong"] = share_of(name, wrong_later, wrong)
+    name = statistic("wrong after right", *about)
+    figures["wrong_after_right"] = share_of(name, wrong_later, right)
+    name = statistic("wrong before", *about)
+    figures["students_wrong"] = number_of(name, wrong)
+    name = statistic("right before", *about)
+    figures["students_right"] = number_of(name, right)
+    number = in_order.number.tolist()
+    number_later = in_order.number_later.tolist()
+    tries_of: dict[str, tuple[int, int]] = {}
+    for index, student in enumerate(students):
+        tries_of[student] = (number[index], number_later[index])
+    return Measured(row, frozenset(students), figures, tries_of)
 
 
 def derived(row: TravellingWeakness) -> TravellingWeakness:
@@ -152,4 +192,5 @@ QUESTION = Question(
     derived=derived,
     # A student who tries the point in this course again after the next one began leaves the row.
     can_shrink=True,
+    from_columns=True,
 )
