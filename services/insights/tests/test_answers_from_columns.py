@@ -35,6 +35,7 @@ ASKED = {
     "travelling-weaknesses": {"next_course": "D"},
 }
 MOVED = (
+    "changes",
     "course-map",
     "earlier-gaps",
     "mastery",

@@ -1,16 +1,21 @@
 """Who rose or fell since last week?"""
 
+from datetime import timedelta
 from statistics import fmean
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
-from edugraph_insights.facts import Facts
+from edugraph_insights.facts import DatedTerm, Facts
 from edugraph_insights.questions.question import OfSeveral, Question
 from edugraph_insights.school_days import WEEK
 
 # First attempts in each of the two weeks, so that the change is not that of a single answer.
 ENOUGH_ATTEMPTS = 3
 CLEAR_CHANGE = 0.2
+# The ids of the last seven days, and of the seven days before.
+NOW = "now"
+BEFORE = "before"
+_MOMENT = timedelta(microseconds=1)
 STATES = ("fell", "rose", "about the same")
 PersonalShare = Annotated[float, Mark.PERSONAL]
 Number = Annotated[int, Mark.PERSONAL]
@@ -34,66 +39,59 @@ class Change(Row):
     evidence: Evidence = None
 
 
-class Weeks(NamedTuple):
-    """The outcomes of a student's first attempts in the last seven days and in the seven days before."""
-
-    now: list[float]
-    before: list[float]
-
-    @property
-    def are_enough(self) -> bool:
-        return min(len(self.now), len(self.before)) >= ENOUGH_ATTEMPTS
-
-    @property
-    def change(self) -> float:
-        return fmean(self.now) - fmean(self.before)
-
-
 def find(facts: Facts, asked: OfSeveral) -> Found[Change]:
     week_ago = facts.until - WEEK
     two_weeks_ago = week_ago - WEEK
-    weeks: dict[str, Weeks] = {}
-    for attempt in facts.first_attempts(asked.course):
-        if attempt.at <= two_weeks_ago:
-            continue
-        of_student = weeks.setdefault(attempt.student, Weeks([], []))
-        outcomes = of_student.before
-        if attempt.at > week_ago:
-            outcomes = of_student.now
-        outcomes.append(attempt.outcome / 1000)
-
-    enough = {student: each for student, each in weeks.items() if each.are_enough}
+    # A week begins after its first moment and has its last one, and a term the other way round.
+    first_moment = two_weeks_ago + _MOMENT
+    middle = week_ago + _MOMENT
+    end = facts.until + _MOMENT
+    week_before = DatedTerm(BEFORE, "", first_moment, middle)
+    this_week = DatedTerm(NOW, "", middle, end)
+    tries = facts.first_tries(asked.course, [week_before, this_week])
+    before = tries.of_terms[BEFORE]
+    now = tries.of_terms[NOW]
+    changes: dict[str, float] = {}
+    for student in sorted(before.keys() & now.keys()):
+        tries_before = before[student]
+        tries_now = now[student]
+        least = min(tries_before.number, tries_now.number)
+        if least >= ENOUGH_ATTEMPTS:
+            changes[student] = tries_now.right - tries_before.right
     class_change = 0.0
-    if enough:
-        class_change = fmean(each.change for each in enough.values())
+    if changes:
+        class_change = fmean(changes.values())
     names = facts.names()
     since = two_weeks_ago
     if facts.since is not None:
         since = max(since, facts.since)
     rows = []
-    for student, of_student in enough.items():
-        difference = of_student.change - class_change
+    for student, change in changes.items():
+        tries_before = before[student]
+        tries_now = now[student]
+        difference = change - class_change
         about = asked.model_copy(update={"student": student, "since": since})
         row = Change(
             student=student,
             student_name=names.get(student),
             state=_state(difference),
-            right_before=fmean(of_student.before),
-            right_now=fmean(of_student.now),
-            attempts_before=len(of_student.before),
-            attempts_now=len(of_student.now),
+            right_before=tries_before.right,
+            right_now=tries_now.right,
+            attempts_before=tries_before.number,
+            attempts_now=tries_now.number,
             class_change=class_change,
             difference=difference,
             evidence=about.records(),
         )
         rows.append(Measured(row, frozenset({student})))
+    students = frozenset(before) | frozenset(now)
     return Found(
         tuple(rows),
         of_how_many={
             "students": frozenset(facts.students),
-            "students with attempts": frozenset(weeks),
+            "students with attempts": students,
         },
-        left_out={"students with too few first attempts": len(weeks) - len(enough)},
+        left_out={"students with too few first attempts": len(students) - len(changes)},
     )
 
 
