@@ -328,7 +328,7 @@ def main() -> int:
         if options.proxy:
             build_proxy(chosen)
         if options.save:
-            _save(chosen, options.save, list(sizes), servers=options.servers)
+            _save(chosen, list(sizes), options)
         if options.push:
             push_services(chosen, list(sizes), options.push, options.tag or version())
     except ServerError as error:
@@ -343,12 +343,18 @@ def main() -> int:
     return 1 if large else 0
 
 
-def _save(chosen: Engine, folder: Path, services: list[str], *, servers: bool) -> None:
+def _save(chosen: Engine, services: list[str], options: argparse.Namespace) -> None:
+    folder: Path = options.save
     folder.mkdir(parents=True, exist_ok=True)
     images = {name: f"edugraph/{name}:{version()}" for name in services}
-    if servers and isinstance(chosen, Buildah):
-        images |= {name: f"edugraph-test/{name}:1" for name in SERVERS}
-    if servers and "importer" in services:
+    stand_ins: tuple[str, ...] = ()
+    if isinstance(chosen, Buildah):
+        if options.servers:
+            stand_ins = SERVERS
+        if options.proxy:
+            stand_ins = (*stand_ins, "caddy")
+    images |= {name: f"edugraph-test/{name}:1" for name in stand_ins}
+    if options.servers and "importer" in services:
         images["importer-next"] = "edugraph/importer:next"
     for name, image in images.items():
         chosen.save(image, folder / f"{name}.tar")

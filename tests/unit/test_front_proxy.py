@@ -25,7 +25,7 @@ from edugraph_cli.serving import Served
 from edugraph_common.contracts.public_paths import GATEWAY_EXACT, INSIGHTS_PATHS, is_of_insights
 from edugraph_common.runtime.service import metrics
 
-CADDYFILE = Path(__file__).resolve().parents[2] / "deploy" / "compose" / "Caddyfile"
+CADDYFILE = Path(__file__).resolve().parents[2] / "deploy" / "k8s" / "files" / "Caddyfile"
 # Here the service answers before it has read the body, as to a caller without a key.
 REFUSED = "/v1/insights/refused"
 # Caddy waits 10 s for headers, and as long for the rest of a body. Where a test waits for these limits, they are one

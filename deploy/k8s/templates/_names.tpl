@@ -30,6 +30,9 @@ app.kubernetes.io/component: {{ include "edugraph.podOf" . }}
 {{- $components = append $components $name }}
 {{- end }}
 {{- end }}
+{{- if .Values.proxy.enabled }}
+{{- $components = append $components "proxy" }}
+{{- end }}
 {{- end }}
 {{- toYaml $components }}
 {{- end -}}
@@ -88,6 +91,9 @@ default
 {{- end }}
 {{- if and .Values.webhooks.url (not (has "webhooks" $others)) }}
 - webhooks
+{{- end }}
+{{- if and .Values.proxy.enabled (not (has "proxy" $others)) }}
+- proxy
 {{- end }}
 {{- if .Values.prepare.enabled }}
 - prepare

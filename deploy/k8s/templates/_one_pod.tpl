@@ -1,4 +1,4 @@
-{{/* The gateway's Deployment with the containers of insights, webhooks and all workers in its one pod, for onePod.enabled.
+{{/* The gateway's Deployment with the containers of insights, webhooks, the proxy and all workers in its one pod, for onePod.enabled.
 Every container keeps its own environment, and with that its own users of RabbitMQ, Redis and Neo4j. */}}
 {{- define "edugraph.onePod" -}}
 {{- $root := . }}
@@ -41,7 +41,7 @@ Call with (dict "root" $ "component" NAME "number" N). */}}
 {{- $component := .component }}
 {{- $options := dict }}
 {{- $object := dict }}
-{{- if has $component (list "gateway" "insights" "webhooks") }}
+{{- if has $component (list "gateway" "insights" "webhooks" "proxy") }}
 {{- $options = index $root.Values $component }}
 {{- $object = include (printf "edugraph.%s" $component) $root | fromYaml }}
 {{- else }}

@@ -95,7 +95,7 @@ def test_the_proxy_of_compose_is_the_only_door():
     services = compose()["services"]
     assert not {"ports"} & {*services["gateway"], *services["insights"]}
     assert any(port.endswith(":8080") for port in services["proxy"]["ports"])
-    caddyfile = (ROOT / "deploy" / "compose" / "Caddyfile").read_text()
+    caddyfile = (ROOT / "deploy" / "k8s" / "files" / "Caddyfile").read_text()
     for service, port in (("gateway", "8080"), ("insights", "8081")):
         assert f"{{${service.upper()}_ADDRESS:{service}:{port}}}" in caddyfile
 

@@ -33,6 +33,7 @@ NOT_RUN = 3  # the exit code, as of other things here that need what a machine l
 ALL_POINTS = "6,7,8,9,migration,small"
 # All points take as long as all other steps of CI. Each commit takes one of these parts, by its number: a version of Helm,
 # and the points beside installation, test, import, upgrade, rollback and uninstallation.
+STAND_INS = {"rabbitmq": "rabbitmq", "redis": "redis", "neo4j": "neo4j", "proxy": "caddy"}
 PARTS = [
     ("3", ""),
     ("4", "8"),
@@ -156,14 +157,11 @@ def restricted(release: Release) -> int:
 
 def images() -> list[str]:
     """Settings for images that were built here."""
-    names = {
-        server: f'"docker.io/edugraph-test/{server}"' for server in ("rabbitmq", "redis", "neo4j")
-    }
-    return [
-        s
-        for server, name in names.items()
-        for s in (f"{server}.image.repository={name}", f'{server}.image.tag="1"')
-    ]
+    settings = []
+    for part, image in STAND_INS.items():
+        settings.append(f'{part}.image.repository="docker.io/edugraph-test/{image}"')
+        settings.append(f'{part}.image.tag="1"')
+    return settings
 
 
 def look_closer(
@@ -320,6 +318,7 @@ def _own_cluster(cluster: Cluster, options: argparse.Namespace, folder: Path) ->
             sys.executable,
             str(ROOT / "deploy" / "images" / "build.py"),
             "--servers",
+            "--proxy",
             "--save",
             str(archives),
         ]

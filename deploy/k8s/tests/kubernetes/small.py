@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
-from release import CHART, RELEASE, Failed, Release, Report, of_a_job, records, restarts
+from release import CHART, RELEASE, Failed, Gateway, Release, Report, of_a_job, records, restarts
 
 MOST_PODS = 4
 MOST_IDLE_CPU_CORES = 0.3
 MOST_IDLE_MEMORY_MIB = 1.2 * 1024
+PROXY_PORT = 80
 RECORDS = 100_000
 SETTLE_SECONDS = 60  # after the start and after an import
 MEASURED_SECONDS = 60
@@ -41,6 +43,8 @@ def small(release: Release, report: Report) -> None:
             raise Failed(f"{count} pods, and {MOST_PODS} are the most")
     with report.step("small: helm test sends a record and reads it back"):
         release.run_helm("test", RELEASE, "--timeout", "300s")
+    with report.step("small: the page and both services by the address of the proxy"):
+        _page(release)
     with report.step("small: CPU and memory while nothing is asked") as figures:
         _idle(release, figures)
     with report.step(f"small: an import of {RECORDS:,} records") as figures:
@@ -62,6 +66,18 @@ def _idle(release: Release, figures: list[str]) -> None:
         raise Failed(f"{', '.join(figures)}: more than {MOST_IDLE_CPU_CORES} cores")
     if last.memory_mib > MOST_IDLE_MEMORY_MIB:
         raise Failed(f"{', '.join(figures)}: more than {MOST_IDLE_MEMORY_MIB:.0f} MiB")
+
+
+def _page(release: Release) -> None:
+    with release.forwarded(f"service/{RELEASE}-proxy", PROXY_PORT) as url:
+        proxy = Gateway(url, release.secret("bootstrap-key"))
+        release.until("the answer of the proxy", proxy.answers, 60)
+        for path in ("/ui/", "/healthz"):
+            if proxy.status(path) != HTTPStatus.OK:
+                raise Failed(f"{path} is answered with {proxy.status(path)}")
+        # The first is of the gateway, and the second is of insights.
+        proxy.ask("/v1/jobs")
+        proxy.ask("/v1/insights")
 
 
 def _import(release: Release, figures: list[str]) -> None:
