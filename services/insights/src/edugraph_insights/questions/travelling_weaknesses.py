@@ -106,7 +106,7 @@ def find(facts: Facts, asked: ToNextCourse) -> Found[TravellingWeakness]:
 class _InOrder(NamedTuple):
     """The students who ended with a point in this course before they began with it in the next one, as columns.
 
-    `students` are their numbers in this course. `others` is the number of other students who tried it in in_order.
+    `students` are their numbers in this course. `others` is the number of students with another order.
     """
 
     students: Integers
