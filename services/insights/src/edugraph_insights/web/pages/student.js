@@ -4,6 +4,7 @@
 import { actionForm, actionList, doneAbout, lastContact, mayAct } from '../acting.js';
 import { ask } from '../api.js';
 import { chart } from '../charts.js';
+import { draftForm } from '../drafting.js';
 import { levelOf } from '../heat.js';
 import { around, block, colour, columns, h, hiddenFindings, how, recordsLink, sureEnough, value, waiting } from '../parts.js';
 import { whyOf } from '../reasons.js';
@@ -151,6 +152,7 @@ function contact(one, mayWrite) {
     return [
       h('p', { class: lastContact(answer.rows) ? null : 'none' }, lastContact(answer.rows) ? doneAbout(answer.rows) : sentences([t('act.no_contact'), doneAbout(answer.rows)])),
       mayWrite && known && actionForm(known.student, known.name ?? known.student, refill),
+      mayWrite && known && draftForm(known.student, known.name ?? known.student),
       answer.rows.some(row => row.kind === 'action') && actionList(answer.rows),
       how('actions', answer, { folds: true }),
     ];

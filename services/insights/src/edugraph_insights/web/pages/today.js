@@ -3,6 +3,7 @@
 
 import { actionForm, mayAct } from '../acting.js';
 import { ask } from '../api.js';
+import { draftForm } from '../drafting.js';
 import { heatMap } from '../heat.js';
 import { around, block, columns, copyNames, folded, h, hiddenFindings, how, peopleLinks, recordsLink, value } from '../parts.js';
 import { courseInactive, whyOf } from '../reasons.js';
@@ -28,6 +29,7 @@ export function today({ asked, questions, person }) {
       questions.has('due') && block(t('due.title'), () => dueInClass(asked), { 'data-question': 'due' }),
       questions.has('trend') && block(t('today.trend'), () => trend(asked, questions), { 'data-question': 'trend' }),
       questions.has('changes') && block(t('today.changes'), () => changes(asked), { 'data-question': 'changes' }),
+      mayAct({ questions, person }) && draftForm(),
       mayAct({ questions, person }) && weeklyMail(),
     ]),
   ];
