@@ -126,11 +126,15 @@ def test_a_link_in_the_course_opens_the_course_in_a_frame(
 
 
 def test_a_link_in_the_course_opens_the_course_in_a_tab(context: BrowserContext, lms: Lms) -> None:
+    """Out: `mayDraft` in drafting.js."""
     page = context.new_page()
     page.goto(lms.platform.issuer)
     page.get_by_role("link", name="EduGraph").click()
     expect(page.get_by_role("button", name="Sign out")).to_be_visible(timeout=SLOW_MS)
     assert page.url.startswith(f"{lms.tool}/ui/#today?course=MATH8")
+    # Teachers of a platform lack the scope personal, and so no draft is offered that would be refused.
+    expect(page.get_by_text("Note what you did").first).to_be_visible(timeout=SLOW_MS)
+    assert page.get_by_text("Let a model draft a summary").count() == 0
 
 
 def test_a_student_comes_to_the_page_about_themselves(context: BrowserContext, lms: Lms) -> None:

@@ -49,14 +49,16 @@ class Choices(ContractModel):
 
     `sees` says which rows the caller may see. A caller who sees only cells may ask only about whole courses, so
     `groups` and `terms` are empty. A caller who may act for data protection but ask no question sees `nobody`.
-    `person` is the caller's own id in the graph. `imports`, `reviews` and `privacy` say whether the caller may import
-    files, review findings, and act for data protection. `time_zone` is that of the school.
+    `person` is the caller's own id in the graph. `imports`, `reviews`, `drafts` and `privacy` say whether the scopes
+    of the caller allow to import files, review findings, have drafts written, and act for data protection.
+    `time_zone` is that of the school.
     """
 
     sees: Rows
     person: str | None
     imports: bool
     reviews: bool
+    drafts: bool
     privacy: bool
     time_zone: str
     courses: tuple[Choice, ...]
@@ -72,11 +74,14 @@ def available(insights: Insights, caller: Caller) -> Choices:
     terms: Iterable[Row] = ()
     if sees not in {"cells", "nobody"}:
         terms = insights.graph.read("terms_to_choose", limit=MOST_CHOICES)
+    sees_persons = caller.may("personal")
+    may_follow_tasks = caller.may("read", "read:own")
     return Choices(
         sees=sees,
         person=caller.person,
         imports=caller.may("submit", "roster"),
         reviews=caller.may("review"),
+        drafts=sees_persons and may_follow_tasks,
         privacy=caller.may(*OFFICERS),
         time_zone=insights.settings.school_time_zone,
         courses=_as_choices(courses),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from rooms import Room
 
+from edugraph_common.contracts.permissions import Scope
 from edugraph_common.contracts.records import parse_record
 from edugraph_common.runtime.service.problems import Refusal
 from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
@@ -131,3 +132,16 @@ def test_who_may_import_or_review_is_told(insights: Insights, scope: Any) -> Non
     found = available(insights, Caller("key", scopes, ("teacher",), "t"))
     assert found.imports == (scope in ("submit", "roster"))
     assert found.reviews == (scope == "review")
+
+
+@pytest.mark.usefixtures("school")
+@pytest.mark.parametrize(
+    ("scopes", "may"),
+    [(("read:own",), False), (("read:own", "personal"), True), (("submit", "personal"), False)],
+)
+def test_who_may_have_drafts_written_is_told(
+    insights: Insights, scopes: tuple[Scope, ...], *, may: bool
+) -> None:
+    """The gateway asks for these scopes. Out: either scope in `available`."""
+    found = available(insights, Caller("key", scopes, ("teacher",), "t"))
+    assert found.drafts == may

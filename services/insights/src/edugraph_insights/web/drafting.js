@@ -1,6 +1,7 @@
 // @ts-check
 // Drafts by the language model: feedback to a student, or a summary of the class. They are shown to their reader and sent to nobody.
 
+import { mayAct } from './acting.js';
 import { write } from './api.js';
 import { h, refusal } from './parts.js';
 import { state } from './state.js';
@@ -9,6 +10,9 @@ import { day, language, plural, t } from './words.js';
 
 const PERMITS = '/v1/insights/draft-permits';
 const DRAFTS = '/v1/drafts';
+
+/** Return whether the caller may have drafts written. Teachers of a learning platform lack the scope for it. */
+export const mayDraft = ({ questions, person, drafts }) => drafts && mayAct({ questions, person });
 
 /** Return a button that opens the request for a draft: feedback to a student, or without one a summary of the class. */
 export function draftForm(student = null, name = '') {

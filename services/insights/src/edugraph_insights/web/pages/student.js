@@ -4,7 +4,7 @@
 import { actionForm, actionList, doneAbout, lastContact, mayAct } from '../acting.js';
 import { ask } from '../api.js';
 import { chart } from '../charts.js';
-import { draftForm } from '../drafting.js';
+import { draftForm, mayDraft } from '../drafting.js';
 import { levelOf } from '../heat.js';
 import { around, block, colour, columns, h, hiddenFindings, how, recordsLink, sureEnough, value, waiting } from '../parts.js';
 import { whyOf } from '../reasons.js';
@@ -18,7 +18,7 @@ const MOST_STEPS = 3;
 const HALF = 500; // thousandths
 const LEARN = 'learn'; // how the API calls a step to a point that is not known well enough
 
-export function student({ asked, questions, person, sees }) {
+export function student({ asked, questions, person, sees, drafts }) {
   const one = { ...asked, group: undefined, student: state().student };
   if (sees === 'self' && one.student) return mine(one, questions);
   const title = h('h1', {}, t('student.title', { who: one.student ?? '' }));
@@ -33,7 +33,7 @@ export function student({ asked, questions, person, sees }) {
       block(t('student.points'), () => seen(points, one), { 'data-question': 'student' }),
       block(t('student.timeline'), () => timeline(one), { 'data-question': 'records' }),
     ], [
-      questions.has('actions') && contact(one, mayAct({ questions, person })),
+      questions.has('actions') && contact(one, { acts: mayAct({ questions, person }), drafts: mayDraft({ questions, person, drafts }) }),
       questions.has('next') && block(t('student.next'), () => next(points, one), { 'data-question': 'next' }),
       questions.has('due') && block(t('due.title'), () => dueOfOne(one), { 'data-question': 'due' }),
       questions.has('handed-in') && block(t('student.handed_in'), () => handedIn(one), { 'data-question': 'handed-in' }),
@@ -144,15 +144,15 @@ async function next(points, one) {
 }
 
 /** Return the block of what teachers did about the student, with a form for more. */
-function contact(one, mayWrite) {
+function contact(one, may) {
   const part = block(t('act.title'), async () => {
     const [answer, roster] = await Promise.all([ask('/actions', one), ask('/roster', one)]);
     const known = roster.rows[0];
-    const refill = () => part.replaceWith(contact(one, mayWrite));
+    const refill = () => part.replaceWith(contact(one, may));
     return [
       h('p', { class: lastContact(answer.rows) ? null : 'none' }, lastContact(answer.rows) ? doneAbout(answer.rows) : sentences([t('act.no_contact'), doneAbout(answer.rows)])),
-      mayWrite && known && actionForm(known.student, known.name ?? known.student, refill),
-      mayWrite && known && draftForm(known.student, known.name ?? known.student),
+      may.acts && known && actionForm(known.student, known.name ?? known.student, refill),
+      may.drafts && known && draftForm(known.student, known.name ?? known.student),
       answer.rows.some(row => row.kind === 'action') && actionList(answer.rows),
       how('actions', answer, { folds: true }),
     ];

@@ -3,7 +3,7 @@
 
 import { actionForm, mayAct } from '../acting.js';
 import { ask } from '../api.js';
-import { draftForm } from '../drafting.js';
+import { draftForm, mayDraft } from '../drafting.js';
 import { heatMap } from '../heat.js';
 import { around, block, columns, copyNames, folded, h, hiddenFindings, how, peopleLinks, recordsLink, value } from '../parts.js';
 import { courseInactive, whyOf } from '../reasons.js';
@@ -18,7 +18,7 @@ const MOST_TASKS = 3;
 const WEEKS = 12;
 const OLD_SCHOOL_DAYS = 5; // from this many on, it is said that the last record is old
 
-export function today({ asked, questions, person }) {
+export function today({ asked, questions, person, drafts }) {
   return [
     h('h1', {}, t('today.title')),
     columns([
@@ -29,7 +29,7 @@ export function today({ asked, questions, person }) {
       questions.has('due') && block(t('due.title'), () => dueInClass(asked), { 'data-question': 'due' }),
       questions.has('trend') && block(t('today.trend'), () => trend(asked, questions), { 'data-question': 'trend' }),
       questions.has('changes') && block(t('today.changes'), () => changes(asked), { 'data-question': 'changes' }),
-      mayAct({ questions, person }) && draftForm(),
+      mayDraft({ questions, person, drafts }) && draftForm(),
       mayAct({ questions, person }) && weeklyMail(),
     ]),
   ];
