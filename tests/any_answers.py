@@ -186,6 +186,8 @@ NAMES = st.sampled_from(
         "category",
         "difficulty",
         "severity",
+        "shows_mistake",
+        "what_went_wrong",
         "content",
         "message",
         "choices",

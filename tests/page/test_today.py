@@ -282,6 +282,7 @@ def test_a_point_shows_each_student_once_with_words_of_their_own(visit: Visitor)
     ideas = ["drops the sign", "drops the sign", "adds unlike terms", None, None]
     for row, idea in zip(wrong, ideas, strict=True):
         row["kinds"] = [idea] if idea else []
+        row["what_went_wrong"] = []
         row["quote"] = f"{HOSTILE} {row['student']}"
     answer_with(visit, "point", answer)
     shown = visit.open("point", lang="en", point="linearequations", **ALGEBRA)
@@ -296,6 +297,23 @@ def test_a_point_shows_each_student_once_with_words_of_their_own(visit: Visitor)
     states = Counter(row["state"] for row in answer["rows"])
     for part, state in (("right", "right"), ("not-tried", "not tried")):
         assert visit.values(f"[data-part={part}]") == [str(states[state])]
+
+
+def test_a_point_groups_students_by_what_went_wrong_before_the_kind(visit: Visitor) -> None:
+    """Out: `what_went_wrong` in `wrong` of point.js. The sentence is text and never markup."""
+    answer = visit.answer("point", point="linearequations", **asked(visit))
+    wrong = [row for row in answer["rows"] if row["state"] == "wrong"]
+    sentence = f"Adds the denominators. {HOSTILE}"
+    for row, said in zip(wrong, (sentence, None, sentence, sentence, None), strict=True):
+        row["kinds"] = ["drops the sign"]
+        row["what_went_wrong"] = [said, "Takes the root first."] if said else []
+    answer_with(visit, "point", answer)
+    shown = visit.open("point", lang="en", point="linearequations", **ALGEBRA)
+    block = shown.locator("[data-question=point]")
+    heads = [each.split("\n")[0] for each in block.locator(".idea h3").all_inner_texts()]
+    assert heads == [sentence, "drops the sign"]
+    assert visit.values("[data-question=point] .idea h3") == ["3", "2"]
+    assert not shown.query_selector("main img")
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

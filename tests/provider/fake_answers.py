@@ -66,7 +66,9 @@ def _interaction(item_id: str, text: str, seed: int) -> dict[str, Any]:
 def _error(item_id: str, text: str, seed: int) -> dict[str, Any]:
     return {
         "id": item_id,
+        "shows_mistake": "yes",
         "evidence": _evidence(text),
+        "what_went_wrong": "Keeps the sign of a term that moves to the other side.",
         "error_types": [{"name": _choice(text, seed, "sign error", "计算错误"), "confidence": 0.8}],
         "knowledge_points": [
             {"name": _choice(text, seed, "fractions", "通分"), "strength": 0.7, "confidence": 0.8}

@@ -38,6 +38,7 @@ SAMPLES: dict[Kind, dict[str, Any]] = {
         "id": "r",
         "shows_mistake": "yes",
         "evidence": ["said"],
+        "what_went_wrong": "Adds what must be multiplied.",
         "error_types": [TYPE],
         "knowledge_points": [LINK],
         "difficulty": "beginner",

@@ -118,7 +118,13 @@ def test_what_was_stored_is_understood_again() -> None:
 
 
 def test_what_was_found_stands_on_its_record_and_what_is_no_longer_found_is_taken_off() -> None:
-    finding = ErrorFinding(difficulty="beginner", severity="high", confidence=0.5, evidence=("x",))
+    finding = ErrorFinding(
+        what_went_wrong="Adds the denominators.",
+        difficulty="beginner",
+        severity="high",
+        confidence=0.5,
+        evidence=("x",),
+    )
     origin = Origin(analyser="model", model="m", prompt_version="1", cost=0.5)
     whole = RecordFinding(record=ERROR.to_json(), finding=finding, origin=origin)
     text, facts = finding_facts.stored_text(whole), finding_facts.facts_of(finding)
@@ -135,6 +141,7 @@ def test_what_was_found_stands_on_its_record_and_what_is_no_longer_found_is_take
         "found_prompt_version": "1",
         "found_sentiment": None,
         "found_severity": "high",
+        "found_what_went_wrong": "Adds the denominators.",
     }
     assert set(finding_facts.PROPERTIES) | {"finding", "verdicts"} == set(properties)
 

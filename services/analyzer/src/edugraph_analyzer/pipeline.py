@@ -440,7 +440,9 @@ class Pipeline:
                 cached=cached,
             )
             cap = self._settings.confidence_without_evidence
-            context = MappingContext(question.document, question.redactor, cap)
+            context = MappingContext(
+                question.document, question.redactor, cap, question.error_types.language
+            )
             finding = to_finding(resolution.answer, context)
             findings.append(RecordFinding(record=record.to_json(), finding=finding, origin=origin))
         return findings, unanswered

@@ -23,6 +23,8 @@ _LOOKALIKES = str.maketrans(
 )
 _WORD = re.compile("[A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u052f]+")
 _LATIN = re.compile("[A-Za-z]")
+_HAN = re.compile(r"[\u3400-\u9fff]")
+_LATIN_WORD = re.compile(r"[a-z]+", re.IGNORECASE)
 
 
 class Reading(NamedTuple):
@@ -31,6 +33,13 @@ class Reading(NamedTuple):
     plain: str
     starts: Sequence[int]
     ends: Sequence[int]
+
+
+def is_chinese(text: str) -> bool:
+    """Return whether a text has more Chinese characters than words in Latin letters."""
+    if text.isascii():
+        return False
+    return len(_HAN.findall(text)) > len(_LATIN_WORD.findall(text))
 
 
 def readings_of(text: str) -> list[Reading]:

@@ -135,7 +135,8 @@ class AnalyzerSettings(BaseSettings):
     )
     error_types_language: Language = Field(
         default="en",
-        description="language of the names of kinds of mistakes, whatever language a text has: en or zh",
+        description="en or zh: language of the names of kinds of mistakes and of the sentence about a mistake, "
+        "whatever language a text has; a change asks all mistakes again",
     )
 
     redaction: bool = Field(

@@ -182,6 +182,7 @@ WITH_PERSONS = DATA | {
         {"also": st.lists(person_id, max_size=3), "name": called, "decides": st.booleans()},
     )
 }
+SENTENCES = ("Adds the denominators.", "以为分母可以相加。")
 FINDING: dict[str, st.SearchStrategy[Any]] = {
     "interaction": st.builds(
         InteractionFinding, sentiment=st.none() | st.just("positive"), topics=st.lists(topic, max_size=3).map(tuple),
@@ -192,6 +193,7 @@ FINDING: dict[str, st.SearchStrategy[Any]] = {
         error_types=st.lists(st.builds(FoundErrorType, name=topic, confidence=share), max_size=3).map(tuple),
         knowledge_points=st.lists(st.builds(LinkedPoint, name=point, strength=share, confidence=share), max_size=3).map(tuple),
         difficulty=st.none() | level, severity=st.none() | severity, confidence=share,
+        what_went_wrong=st.none() | st.sampled_from(SENTENCES),
     ),
     "knowledge_points": st.builds(
         ContentFinding,

@@ -107,6 +107,41 @@ def test_a_finding_of_an_interaction_stands_on_it(graph: Graph, room: Any) -> No
     ]
 
 
+def sentences(room: Any) -> list[str | None]:
+    rows = room.query("MATCH (n:ErrorRecord) RETURN n.found_what_went_wrong AS s ORDER BY n.id")
+    return [row["s"] for row in rows]
+
+
+def test_the_sentence_about_a_mistake_stands_on_it_until_another_finding_has_none(
+    graph: Graph, room: Any
+) -> None:
+    """Out: the property in `PROPERTIES`, or in `node_properties`."""
+    said = ErrorFinding(what_went_wrong="Adds the denominators.", confidence=1)
+    write(graph, (error("r"), said))
+    assert sentences(room) == ["Adds the denominators."]
+    other = said.model_copy(update={"what_went_wrong": "Takes the root first."})
+    write(graph, (error("r"), other), pack="2")
+    assert sentences(room) == ["Takes the root first."]
+    write(graph, (error("r"), ErrorFinding(confidence=1)), pack="3")
+    assert sentences(room) == [None]
+
+
+def test_the_sentence_goes_with_the_text_and_with_the_student(graph: Graph, room: Any) -> None:
+    said = ErrorFinding(what_went_wrong="Adds the denominators.", confidence=1)
+    first = error("r")
+    store(graph, first)
+    write(graph, (first, said))
+    corrected = record("error_record", "r", 2, student_id="a", course_id="c", error_text="y")
+    graph.write_batch(RecordBatch("later", 0, [(1, corrected)], (), 1))
+    assert sentences(room) == [None]
+
+    write(graph, (corrected, said), pack="2")
+    assert sentences(room) == ["Adds the denominators."]
+    graph.erase_student("a")
+    left = room.query("MATCH (n) RETURN properties(n) AS p")
+    assert "denominators" not in str(left)
+
+
 def test_what_is_stated_stays_when_it_is_no_longer_found(graph: Graph, room: Any) -> None:
     stated = error("r", error_type="Sign")
     store(graph, stated)

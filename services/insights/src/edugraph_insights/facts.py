@@ -214,6 +214,8 @@ class HintedAttempt(NamedTuple):
 class MistakeAtPoint(NamedTuple):
     """A mistake at a point. `words` are those that an analyser found to show the reason, `text` is the whole text.
 
+    `what_went_wrong` is the sentence of a model about it.
+
     `tested` says that its item tests the point, and `named` are the ids of the point that an analyser found. `types`
     has lists of the id of a type, its name, and whether the record itself gives it.
     """
@@ -225,6 +227,7 @@ class MistakeAtPoint(NamedTuple):
     named: list[str]
     types: list[tuple[str | None, str | None, bool]]
     words: list[str] | None
+    what_went_wrong: str | None
     text: str | None
 
     @property

@@ -49,6 +49,7 @@ TEXT_FIELDS = frozenset(
         "finding",
         "quote",
         "quotes",
+        "what_went_wrong",
         "wrong_answers",
         *(field for fields in TEXTS_OF_TYPE.values() for field in fields),
     }

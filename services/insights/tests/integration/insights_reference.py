@@ -151,6 +151,11 @@ def grid(school: School, course: str, window: Window = ALWAYS) -> dict[Any, dict
     return rows
 
 
+def words_of(sentence: str) -> str:
+    """Return a sentence without its full stop and without case, the two differences of sentences in `SENTENCES`."""
+    return sentence.casefold().rstrip(".")
+
+
 def at_point(
     school: School, course: str, point: str, window: Window = ALWAYS
 ) -> dict[Any, dict[str, Any]]:
@@ -159,19 +164,28 @@ def at_point(
     cells = grid(school, course, window)
     found = {each.record["record_id"]: each.finding for each in school.findings}
     nothing = {"tries": 0, "first_attempts": 0, "right": 0, "share": None, "last_outcome": None}
+    of_student: dict[str, list[Any]] = {who: [] for who in roster(school, course)}
+    # words of a sentence -> its spellings
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for record_id, (r, points) in mistakes(school, course).items():
+        item = getattr(r.data, "item_id", None)
+        is_of_point = point in points or (item is not None and point in tests(school)[item])
+        if is_of_point and is_in(window, r.timestamp) and r.data.student_id in of_student:
+            of_student[r.data.student_id].append((r.timestamp, record_id, r))
+            sentence = getattr(found.get(record_id), "what_went_wrong", None)
+            if sentence:
+                spellings[words_of(sentence)].append(sentence)
     rows = {}
-    for who in roster(school, course):
-        made = []
-        for record_id, (r, points) in mistakes(school, course).items():
-            item = getattr(r.data, "item_id", None)
-            is_of_point = point in points or (item is not None and point in tests(school)[item])
-            if r.data.student_id == who and is_of_point and is_in(window, r.timestamp):
-                made.append((r.timestamp, record_id, r))
+    for who, made in of_student.items():
         made.sort(key=lambda each: each[:2])
         times: dict[str, int] = defaultdict(int)
+        sentences: dict[str, int] = defaultdict(int)
         words = []
         for _, record_id, r in made:
             finding = found.get(record_id)
+            if sentence := getattr(finding, "what_went_wrong", None):
+                group = spellings[words_of(sentence)]
+                sentences[min(group, key=lambda each: (-group.count(each), each))] += 1
             stated = {each for each in (getattr(r.data, "error_type", None),) if each}
             for kind in stated | {each.name for each in getattr(finding, "error_types", ())}:
                 times[kind] += 1
@@ -188,6 +202,7 @@ def at_point(
             **cell,
             "state": state,
             "mistakes": len(made),
+            "what_went_wrong": tuple(sorted(sentences, key=lambda each: (-sentences[each], each))),
             "kinds": tuple(sorted(times, key=lambda kind: (-times[kind], kind))),
             "quote": quote,
             "quote_record": quote_record,

@@ -56,6 +56,8 @@ COURSES, ITEMS, POINTS = ["C", "D"], ["i", "j", "k"], ["P1", "P2", "P3", "P4"]
 # Kinds of mistakes that the list of the school does not have. An analyser may propose a kind that is listed as well.
 NEW_TYPES = ["carries nothing", "Sign"]
 TOPICS, TYPES, TERMS = ["Exams", "Fractions"], ["sign", "unit"], ["T1", "T2"]
+# Two of them are one sentence in two spellings.
+SENTENCES = [None, "Adds the denominators.", "adds the denominators", "Takes the root first."]
 # Topics that are in no list, and one that is.
 NEW_TOPICS = ["School trip", "exams"]
 
@@ -273,6 +275,7 @@ def finding_of(draw: st.DrawFn, record: Record) -> RecordFinding | None:
             ),
             confidence=draw(share),
             evidence=evidence,
+            what_went_wrong=draw(st.sampled_from(SENTENCES)),
         )
     elif kind_of_finding(record) == "interaction" and draw(st.booleans()):
         mood = draw(st.sampled_from([None, "positive", "neutral", "negative"]))

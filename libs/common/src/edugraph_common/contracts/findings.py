@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from edugraph_common.contracts.contract_model import MessageModel
-from edugraph_common.contracts.record_fields import Level, Name, Severity
+from edugraph_common.contracts.record_fields import Level, Name, Sentence, Severity
 from edugraph_common.contracts.records import (
     AttemptRecord,
     Record,
@@ -96,9 +96,14 @@ class ErrorFinding(Quoting):
 
     `other_error_types` are kinds that the list of the school does not have. They are proposals for reviewers, and are
     in the graph only after one of them accepted them.
+
+    `what_went_wrong` is a sentence of a model about what the student did or seems to think, in the language of the
+    school. It has no words of the text and no names, so that it is the same for the same mistake of several students.
+    None if the text does not show a mistake, and without a model.
     """
 
     kind: Literal["error"] = "error"
+    what_went_wrong: Sentence | None = None
     error_types: tuple[FoundErrorType, ...] = ()
     other_error_types: tuple[FoundErrorType, ...] = ()
     knowledge_points: tuple[LinkedPoint, ...] = ()

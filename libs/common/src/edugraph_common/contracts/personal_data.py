@@ -161,8 +161,9 @@ _GRAPH = (
             "texts of messages, posts, feedback, questions, mistakes and answers, what teachers did about a student, "
             "with their notes, a hash of the id of the post that a post answers, outcomes of attempts, hints and "
             "lateness, progress and dates, membership of groups, minutes of activity by course and day, and what was "
-            "found in them, with quotes and with the topics and types of mistakes that are proposed",
-            "消息、帖子、评语、题目、错误和作答的文本，教师对学生所做的处理及其备注，帖子所回复帖子编号的散列值，作答结果、所用提示和是否迟交，进度和日期，所属班组，每门课每天的活动分钟，以及在其中发现的内容、引文和所建议的话题与错误类型",
+            "found in them, with quotes, sentences about mistakes, and the topics and types of mistakes that are "
+            "proposed",
+            "消息、帖子、评语、题目、错误和作答的文本，教师对学生所做的处理及其备注，帖子所回复帖子编号的散列值，作答结果、所用提示和是否迟交，进度和日期，所属班组，每门课每天的活动分钟，以及在其中发现的内容、引文、对错误的一句说明和所建议的话题与错误类型",
         ),
         _PROVENANCE,
         _RECORD_LIFE,

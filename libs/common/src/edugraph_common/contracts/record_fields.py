@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 LONGEST_TEXT = 100_000  # characters
 LONGEST_NAME = 500  # characters
+LONGEST_SENTENCE = 200  # characters
 
 _ISO_DATE = re.compile(r"\s*+\d{4}-\d\d-\d\d")
 _ISO_DAY = re.compile(r"\s*+\d{4}-\d\d-\d\d\s*+")
@@ -108,6 +109,12 @@ Name = Annotated[
     str,
     StringConstraints(
         min_length=1, max_length=LONGEST_NAME, strip_whitespace=True, pattern=_NO_NUL
+    ),
+]
+Sentence = Annotated[
+    str,
+    StringConstraints(
+        min_length=1, max_length=LONGEST_SENTENCE, strip_whitespace=True, pattern=_NO_CONTROL
     ),
 ]
 Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT, pattern=_NO_NUL)]

@@ -85,6 +85,12 @@ def locate(quote: str, text: str) -> str | None:
     return None
 
 
+def stands_in(passage: str, text: str) -> bool:
+    """Return whether the words of a passage, however few they are, are in the text in the same order."""
+    words = "".join(_comparable(passage, words_only=True))
+    return words in "".join(_comparable(text, words_only=True))
+
+
 def _proves(wanted: str, text: str) -> bool:
     """Return whether a quote is long enough to prove that the text was read. Both are comparable characters."""
     weight = 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from edugraph_analyzer.documents import Document
-from edugraph_analyzer.error_types import OTHER
+from edugraph_analyzer.error_types import OTHER, Language
 from edugraph_analyzer.findings.evidence import found_in, whole_quote_in
 from edugraph_analyzer.findings.schema import (
     Answer,
@@ -15,6 +15,7 @@ from edugraph_analyzer.findings.schema import (
     InteractionAnswer,
     PrerequisiteAnswer,
 )
+from edugraph_analyzer.findings.sentence import usable_sentence
 from edugraph_analyzer.redaction import Redactor, holds_placeholder
 from edugraph_common.contracts.findings import (
     ContentFinding,
@@ -36,11 +37,13 @@ class MappingContext:
     """The document of an answer, and the tools to check the answer.
 
     `redactor` restores the record's own words. `cap` is the highest confidence of an answer without evidence.
+    `language` is that of the school.
     """
 
     document: Document
     redactor: Redactor
     cap: float
+    language: Language = "en"
 
     def evidence_of(self, answer: Answer) -> tuple[str, ...]:
         return found_in(
@@ -115,6 +118,7 @@ def _error_finding(answer: ErrorAnswer, context: MappingContext) -> ErrorFinding
         confidence = context.capped(point.confidence, evidence)
         points.append(LinkedPoint(name=name, strength=point.strength, confidence=confidence))
     return ErrorFinding(
+        what_went_wrong=_what_went_wrong(answer, evidence, context),
         error_types=tuple(error_types),
         other_error_types=tuple(other_error_types),
         knowledge_points=tuple(points),
@@ -123,6 +127,17 @@ def _error_finding(answer: ErrorAnswer, context: MappingContext) -> ErrorFinding
         confidence=context.capped(answer.confidence, evidence),
         evidence=evidence,
         evidence_found=bool(evidence),
+    )
+
+
+def _what_went_wrong(
+    answer: ErrorAnswer, evidence: tuple[str, ...], context: MappingContext
+) -> str | None:
+    """Return the sentence about a mistake, or None if the answer sees no mistake or quotes nothing of the text."""
+    if answer.shows_mistake != "yes" or not evidence:
+        return None
+    return usable_sentence(
+        answer.what_went_wrong, context.document, context.redactor, context.language
     )
 
 

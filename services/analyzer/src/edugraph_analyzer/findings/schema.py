@@ -28,7 +28,7 @@ from pydantic import (
 )
 
 from edugraph_common.contracts.findings import Importance, Kind, Sentiment
-from edugraph_common.contracts.record_fields import LONGEST_NAME, Level, Severity
+from edugraph_common.contracts.record_fields import LONGEST_NAME, LONGEST_SENTENCE, Level, Severity
 
 _MARK = r"(?:think|thinking|thought|reasoning)"
 # A server that counts the opening mark as part of the prompt sends only the closing one.
@@ -175,6 +175,8 @@ def _readable(entry_type: Any, most: int) -> Callable[[Any], list[Any]]:
 
 # A model repeats the names of known points, which may be as long as a record allows.
 Label = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_one_line)]
+# A longer sentence is left out and never cut, because half a sentence may say the opposite.
+ShortSentence = Annotated[str, Field(max_length=LONGEST_SENTENCE), AfterValidator(_one_line)]
 Likely = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(_share)]
 Quote = Annotated[str, Field(max_length=_LONGEST_QUOTE), BeforeValidator(_cut(_LONGEST_QUOTE))]
 Quotes = Annotated[list[Quote], Field(max_length=3), BeforeValidator(_readable(Quote, 3))]
@@ -201,13 +203,17 @@ class LinkAnswer(Wire):
 
 
 class ErrorAnswer(Wire):
-    """A diagnosis. `shows_mistake` comes first, so that a model decides it before it names anything."""
+    """A diagnosis. `shows_mistake` comes first, so that a model decides it before it names anything.
+
+    For the same reason it says `what_went_wrong` before it chooses kinds and points.
+    """
 
     id: str
     shows_mistake: Annotated[
         Literal["yes", "no", "cannot tell"] | None, BeforeValidator(_word), WrapValidator(_or_none)
     ] = None
     evidence: Quotes = Field(default_factory=list)
+    what_went_wrong: Annotated[ShortSentence | None, WrapValidator(_or_none)] = None
     error_types: Annotated[
         list[TypeAnswer], Field(max_length=3), BeforeValidator(_readable(TypeAnswer, 3))
     ]

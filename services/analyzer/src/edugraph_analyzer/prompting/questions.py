@@ -3,17 +3,18 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from edugraph_analyzer.costs import estimated_tokens
 from edugraph_analyzer.course_names import CourseNames
 from edugraph_analyzer.documents import Document, Unreadable
-from edugraph_analyzer.error_types import ErrorTypes
+from edugraph_analyzer.error_types import ErrorTypes, Language
 from edugraph_analyzer.findings.point_ids import with_ids
 from edugraph_analyzer.findings.schema import Answer, schema_of
 from edugraph_analyzer.name_model import FindNames, no_names, whole_names
+from edugraph_analyzer.plain_text import is_chinese
 from edugraph_analyzer.prompting import prompts
 from edugraph_analyzer.prompting.injection import new_fence, speaks_to_model
 from edugraph_analyzer.prompting.relevance import candidates
@@ -33,7 +34,15 @@ _JSON_OF_KEY = json.JSONEncoder(ensure_ascii=False)
 # A kind of mistake in a worked example, by its English name in the list that comes with the product.
 _EXAMPLE_TYPE = re.compile(r"\{\{error type ([^{}]+)\}\}")
 _HAN = re.compile(r"[\u3400-\u9fff]")
-_LATIN_WORD = re.compile(r"[a-z]+", re.IGNORECASE)
+# A place of a prompt with one text for each language of the school.
+_IN_LANGUAGE = re.compile(r"\{\{en: ([^{}|]+)\|zh: ([^{}|]+)\}\}")
+# The word for Chinese in prompts.
+CHINESE = "中文"
+# The language of the school -> a line behind the items, for texts in the other language.
+_LANGUAGE_OF_SENTENCE: Mapping[Language, str] = {
+    "en": "what_went_wrong: in English.",
+    "zh": "what_went_wrong：用中文书写。",
+}
 
 
 @dataclass(frozen=True)
@@ -176,8 +185,8 @@ def question_of(
 
     known = dict.fromkeys((*document.known_points, *points_of_neighbours))
     # Names in the language of the text come first: a small model answers in the language of the first name.
-    is_chinese = bool(_language(document.text))
-    points = tuple(sorted(known, key=lambda point: bool(_HAN.search(point)) != is_chinese))
+    text_is_chinese = is_chinese(document.text)
+    points = tuple(sorted(known, key=lambda point: bool(_HAN.search(point)) != text_is_chinese))
     # A few knowledge points are part of the course's description. If there are many, each item has its candidates.
     are_few = len(points) <= settings.known_points
     shown_points = points
@@ -291,11 +300,8 @@ def _language(text: str) -> str:
 
     Only Chinese must be named, because small models fall back to the language of the instructions, which is English.
     """
-    if text.isascii():
-        return ""
-    is_chinese = len(_HAN.findall(text)) > len(_LATIN_WORD.findall(text))
-    if is_chinese:
-        return "中文"
+    if is_chinese(text):
+        return CHINESE
     return ""
 
 
@@ -368,6 +374,8 @@ def messages_of(kind: Kind, pack: Sequence[Question], new_id: Callable[[], str])
     reminder = [
         f'\nlanguage="{language}"：名称、主题、说明和类别一律用中文书写。' for language in languages
     ]
+    if kind == "error":
+        reminder += _reminder_of_sentence(pack)
     head = ""
     if course:
         marked = f"<course-{random}>\n{course}\n</course-{random}>"
@@ -381,6 +389,16 @@ def messages_of(kind: Kind, pack: Sequence[Question], new_id: Callable[[], str])
     ]
 
 
+def _reminder_of_sentence(pack: Sequence[Question]) -> list[str]:
+    """Return the line that asks for sentences in the language of the school, if a text has another language."""
+    wanted = pack[0].error_types.language
+    is_for_chinese = wanted == "zh"
+    has_other_language = any((question.language == CHINESE) != is_for_chinese for question in pack)
+    if not has_other_language:
+        return []
+    return [_LANGUAGE_OF_SENTENCE[wanted]]
+
+
 def instructions_of(kind: Kind, error_types: ErrorTypes) -> str:
     """Return the instructions for a kind of text, with the list of the kinds of mistakes.
 
@@ -389,6 +407,8 @@ def instructions_of(kind: Kind, error_types: ErrorTypes) -> str:
     text = prompts.instructions(prompts.version_of(kind))
     if kind != "error":
         return text
+    in_language = 2 if error_types.language == "zh" else 1
+    text = _IN_LANGUAGE.sub(lambda found: found[in_language], text)
     text = text.replace("{{error types}}", error_types.listed)
     return _EXAMPLE_TYPE.sub(lambda found: error_types.id_of(found[1]), text)
 

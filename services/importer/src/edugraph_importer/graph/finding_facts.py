@@ -55,6 +55,7 @@ PROPERTIES = (
     "found_prompt_version",
     "found_sentiment",
     "found_severity",
+    "found_what_went_wrong",
 )
 
 Links = dict[str, dict[str, Any]]  # id of the node at the end -> properties of the relationship
@@ -300,6 +301,7 @@ def node_properties(update: "FindingUpdate") -> dict[str, Any]:
             values[f"found_{name}"] = whole[name]
         values["found_confidence"] = whole["finding"]["confidence"]
         values["found_evidence"] = whole["finding"]["evidence"] or None
+        values["found_what_went_wrong"] = whole["finding"].get("what_went_wrong")
     values["finding"] = update.text
     values["verdicts"] = update.verdicts
     if update.key is not None:

@@ -113,8 +113,9 @@ WHERE tested OR size(named) > 0
 OPTIONAL MATCH (m)-[r:OF_TYPE]->(e:ErrorType)
 OPTIONAL MATCH (p:ErrorType {id: e.canonical})
 WITH s, m, tested, named, collect([e.id, coalesce(p.name, p.id, e.name, e.id), r.stated_as IS NOT NULL]) AS types
-RETURN s.id AS student, ['record', 'at', 'tested', 'named', 'types', 'words', 'text'] AS columns,
-  collect([m.id, toString(m.timestamp), tested, named, types, m.found_evidence, coalesce(m.response, m.error_text)]) AS rows
+RETURN s.id AS student, ['record', 'at', 'tested', 'named', 'types', 'words', 'what_went_wrong', 'text'] AS columns,
+  collect([m.id, toString(m.timestamp), tested, named, types, m.found_evidence, m.found_what_went_wrong,
+    coalesce(m.response, m.error_text)]) AS rows
 
 // name: messages
 // Returns the messages, posts and answers without an outcome of these students, and the messages of teachers to them, in

@@ -1,7 +1,7 @@
 """One point: how each student did there, with the kind of mistake and the words behind it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated
 
@@ -28,8 +28,9 @@ class OfPoint(Parameters):
 class AtPoint(Row):
     """One student at the point. The state is `wrong` or `right` by the mean outcome of the first attempts.
 
-    `kinds` are the types of the mistakes, the most frequent first. `quote` are words of the latest mistake that has
-    any, and `quote_record` is the key of this mistake. `sent_id` is the id that its source gives it.
+    `what_went_wrong` has a sentence of a model for each group of the mistakes, and `kinds` are their types, the most
+    frequent first. Mistakes whose sentences have the same words are one group. `quote` are words of the latest
+    mistake that has any, and `quote_record` is the key of this mistake. `sent_id` is the id that its source gives it.
     """
 
     student: Annotated[str, Mark.PERSONAL]
@@ -42,6 +43,7 @@ class AtPoint(Row):
     last_outcome: Annotated[float | None, Mark.PERSONAL]
     last: Annotated[datetime | None, Mark.PERSONAL]
     mistakes: Number
+    what_went_wrong: Annotated[tuple[str, ...], Mark.PERSONAL] = ()
     kinds: Annotated[tuple[str, ...], Mark.PERSONAL] = ()
     quote: Annotated[str | None, Mark.PERSONAL] = None
     quote_record: Annotated[str | None, Mark.PERSONAL] = None
@@ -71,6 +73,8 @@ def find(facts: Facts, asked: OfPoint) -> Found[AtPoint]:
         if _is_at_point(mistake, hidden):
             mistakes[mistake.student].append(mistake)
 
+    all_made = [mistake for made in mistakes.values() for mistake in made]
+    names_of_groups = names_of(each.what_went_wrong for each in all_made)
     rows = []
     for student in facts.students:
         cell = cells.get(student, Cell([], []))
@@ -98,6 +102,7 @@ def find(facts: Facts, asked: OfPoint) -> Found[AtPoint]:
             last_outcome=last_outcome,
             last=last_at,
             mistakes=len(made),
+            what_went_wrong=_what_went_wrong(made, names_of_groups),
             kinds=_kinds(made, hidden),
             quote=quote,
             quote_record=quote_record,
@@ -144,6 +149,32 @@ def _is_at_point(mistake: MistakeAtPoint, hidden: Hidden) -> bool:
     return bool(shown)
 
 
+def names_of(sentences: Iterable[str | None]) -> dict[str, str]:
+    """Return the name of each group of sentences with the same words, by their canonical name.
+
+    The name is the most frequent spelling.
+    """
+    spellings: dict[str, Counter[str]] = defaultdict(Counter)
+    for sentence in sentences:
+        if sentence is not None:
+            spellings[canonical_name(sentence)][sentence] += 1
+    names = {}
+    for group, times in spellings.items():
+        names[group] = min(times, key=lambda spelling: (-times[spelling], spelling))
+    return names
+
+
+def _what_went_wrong(
+    mistakes: Iterable[MistakeAtPoint], names_of_groups: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return the names of the groups of these mistakes, the most frequent first."""
+    times: Counter[str] = Counter()
+    for mistake in mistakes:
+        if mistake.what_went_wrong is not None:
+            times[names_of_groups[canonical_name(mistake.what_went_wrong)]] += 1
+    return tuple(sorted(times, key=lambda name: (-times[name], name)))
+
+
 def _kinds(mistakes: Iterable[MistakeAtPoint], hidden: Hidden) -> tuple[str, ...]:
     """Return the types of these mistakes, the most frequent first, without findings that are not shown."""
     times: Counter[str] = Counter()
@@ -167,10 +198,12 @@ QUESTION = Question(
     name="point",
     title="Who got this point wrong, and with which idea?",
     computed_by="For each student: the tries of the period at the items of the point, and the first attempts among "
-    "them. Wrong: the mean outcome of the first attempts is below 0.5. Mistakes are those at an item of the point "
-    "and those whose finding names it. The quote is from the latest mistake with words: those that the analyser "
-    "found to be the reason, or else the answer or the text of the mistake. Types and points that an analyser found "
-    "are hidden if reviewers accepted under 40 % of those like them, and types that it named without a model until "
+    "them. Wrong: the mean outcome of the first attempts is below 0.5. Mistakes are those at an item of"
+    " the point and those whose finding names it. What went wrong is a sentence of the model about each"
+    " mistake; sentences are one if they differ only in case, width, spaces and punctuation. The quote "
+    "is from the latest mistake with words: those that the analyser found to be the reason, or else the"
+    " answer or the text of the mistake. Types and points that an analyser found are hidden if "
+    "reviewers accepted under 40 % of those like them, and types that it named without a model until "
     "they are measured.",
     parameters=OfPoint,
     row=AtPoint,

@@ -9,7 +9,7 @@ from importlib import resources
 
 from edugraph_common.contracts.findings import Kind
 
-CURRENT: dict[Kind, int] = {"interaction": 6, "error": 10, "knowledge_points": 9}
+CURRENT: dict[Kind, int] = {"interaction": 6, "error": 11, "knowledge_points": 9}
 
 
 def version_of(kind: Kind) -> str:

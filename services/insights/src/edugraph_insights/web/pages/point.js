@@ -49,9 +49,9 @@ async function wrong(students) {
   const answer = await students();
   const missed = answer.rows.filter(row => row.state === 'wrong');
   const tried = answer.rows.filter(row => row.state !== 'not tried').length;
-  const ideas = new Map(); // the most frequent type of a student's mistakes -> rows
+  const ideas = new Map(); // what went wrong most often in a student's mistakes, or else their most frequent type -> rows
   for (const row of missed) {
-    const [idea = ''] = row.kinds;
+    const [idea = ''] = [...row.what_went_wrong, ...row.kinds];
     ideas.set(idea, [...(ideas.get(idea) ?? []), row]);
   }
   const inOrder = [...ideas].sort(([a, rowsA], [b, rowsB]) => Number(a === '') - Number(b === '') || rowsB.length - rowsA.length);
