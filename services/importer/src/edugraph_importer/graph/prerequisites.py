@@ -21,6 +21,7 @@ from itertools import chain, islice
 from typing import Literal, TypeVar
 
 import neo4j
+import rustworkx
 
 from edugraph_importer.graph import migrations
 from edugraph_importer.graph.claims import (
@@ -272,8 +273,6 @@ def excluded_edges(claims: Mapping[Pair, float], verdicts: Verdicts = NO_VERDICT
 
     `claims` maps (point, required point) to the confidence. It includes the accepted edges.
     """
-    import rustworkx  # The import is here because it loads numpy, and only workers that write prerequisites need it.
-
     rejected = claims.keys() & verdicts.rejected
     accepted = list(dict.fromkeys(verdicts.accepted))
     claims = {pair: confidence for pair, confidence in claims.items() if pair not in rejected}
@@ -281,9 +280,8 @@ def excluded_edges(claims: Mapping[Pair, float], verdicts: Verdicts = NO_VERDICT
     indices: dict[str, int] = {}
     for point in sorted(set(chain.from_iterable(claims))):
         indices[point] = all_claims.add_node(point)
-    all_claims.add_edges_from_no_data(
-        [(indices[point], indices[required]) for point, required in claims]
-    )
+    for point, required in claims:
+        all_claims.add_edge(indices[point], indices[required], None)
 
     # A cycle lies within one strongly connected component. Edges between components need no check, so the time below
     # grows with the size of the cycles and not with the size of the graph.

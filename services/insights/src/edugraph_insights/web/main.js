@@ -70,7 +70,10 @@ async function showPage(mine) {
     await speak(lang);
     session = await whoIsIn();
     if (goneBack(session)) return;
-    if (!isUnknown(session) && (choices === null || areChoicesOld)) {
+    // A link after an import leads to a course that may be newer than the choices.
+    const isCourseNew = choices !== null && state().course && !isChoice(state().course);
+    if (isCourseNew) forget();
+    if (!isUnknown(session) && (choices === null || areChoicesOld || isCourseNew)) {
       const found = await asked();
       if (mine !== shown) return;
       choices = found;
@@ -85,7 +88,7 @@ async function showPage(mine) {
   if (mine !== shown) return;
   // A link of a learning platform names a course, and the first page depends on who follows it.
   const isStart = !location.hash || page === 'start';
-  if (!choices.courses.some(each => each.id === state().course) && choices.courses.length) {
+  if (!isChoice(state().course) && choices.courses.length) {
     // The first course, on the first page that is open to the caller, so that there is something to see.
     const first = { course: choices.courses[0].id, group: '' };
     location.replace(isStart ? firstAddress({ ...first, term: lastTerm() }) : link(page, { ...first, term: '' }));
@@ -126,6 +129,8 @@ async function showPage(mine) {
   status.textContent = t('status.ready', { page: document.title });
   main.dataset.ready = String(mine);
 }
+
+const isChoice = course => choices.courses.some(each => each.id === course);
 
 /** Offer the example school where nothing has been imported yet. The page says what it says without it, too. */
 async function beginWithExample(content) {
