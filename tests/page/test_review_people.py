@@ -410,6 +410,49 @@ def test_points_are_merged_and_told_apart_by_keyboard_and_that_is_taken_back(
     assert {row["key"] for row in rows[:2]} <= {row["key"] for row in points_to_review(visit)}
 
 
+def test_two_sentences_about_mistakes_are_judged_as_a_pair(reviewer: Visitor) -> None:
+    """Out: `misconception` in `OF_PAIR` or in `VERDICTS` of review.js."""
+    answer = reviewer.answer("review-points", course=COURSE)
+    names = ("Adds both denominators.", "Adds the denominators.")
+    pair = dict(zip(("point", "other"), ("addsboth", "adds"), strict=True))
+    pair |= dict(zip(("name", "other_name"), names, strict=True))
+    nothing: dict[str, list[str]] = {
+        "courses": [],
+        "other_courses": [],
+        "cycles": [],
+        "claimed_by": [],
+        "quotes": [],
+    }
+    row = {"key": "k", "kind": "misconception", "records": 3, "other_records": 5, "likeness": 0.75}
+    row |= {"verdict": None, "skipped": False, "confidence": None, "students": None}
+    answer["rows"] = [row | nothing | pair]
+    reviewer.page.route("**/v1/insights/review-points?*", lambda route: route.fulfill(json=answer))
+    sent: list[Any] = []
+
+    def note(route: Route) -> None:
+        sent.append(json.loads(route.request.post_data or ""))
+        route.fulfill(status=202, json={"task_id": "x", "links": {"task": "/v1/tasks/x"}})
+
+    reviewer.page.route("**/v1/reviews", note)
+    reviewer.page.route(
+        "**/v1/tasks/x", lambda route: route.fulfill(json={"state": "SUCCESS", "error": None})
+    )
+    shown = reviewer.open("review", course=COURSE, lang="en", of="misconception")
+    panel = shown.locator(".review-panel")
+    assert f"“{names[0]}” and “{names[1]}”" in panel.locator("h3").inner_text()
+    assert close(reviewer.values(".review-panel dl"), [0.75])
+    assert "mistakes with this sentence: 5" in panel.inner_text()
+    shown.keyboard.press("m")
+    until(lambda: len(sent) == 1)
+    [review] = sent[0]["reviews"]
+    assert review == {
+        "kind": "pair",
+        "of": "misconception",
+        "pair": ["addsboth", "adds"],
+        "verdict": "same",
+    }
+
+
 @pytest.fixture
 def circle(school: Mapping[str, str]) -> Iterator[None]:
     """Three points of the course, each of which needs the next, so that one of these claims is set aside."""

@@ -300,13 +300,15 @@ def test_a_point_shows_each_student_once_with_words_of_their_own(visit: Visitor)
 
 
 def test_a_point_groups_students_by_what_went_wrong_before_the_kind(visit: Visitor) -> None:
-    """Out: `what_went_wrong` in `wrong` of point.js. The sentence is text and never markup."""
+    """Out: `what_went_wrong` in `wrong`, or `groups`, of point.js. The sentence is text and never markup."""
     answer = visit.answer("point", point="linearequations", **asked(visit))
     wrong = [row for row in answer["rows"] if row["state"] == "wrong"]
     sentence = f"Adds the denominators. {HOSTILE}"
     for row, said in zip(wrong, (sentence, None, sentence, sentence, None), strict=True):
         row["kinds"] = ["drops the sign"]
         row["what_went_wrong"] = [said, "Takes the root first."] if said else []
+        row["misconceptions"] = ["adds", "root"] if said else []
+        row["misconception_mistakes"] = [2, 1] if said else []
     answer_with(visit, "point", answer)
     shown = visit.open("point", lang="en", point="linearequations", **ALGEBRA)
     block = shown.locator("[data-question=point]")
@@ -314,6 +316,14 @@ def test_a_point_groups_students_by_what_went_wrong_before_the_kind(visit: Visit
     assert heads == [sentence, "drops the sign"]
     assert visit.values("[data-question=point] .idea h3") == ["3", "2"]
     assert not shown.query_selector("main img")
+
+    groups = shown.locator("[data-part=groups]")
+    groups.locator("summary").click()
+    assert "2 groups" in groups.locator("summary").inner_text()
+    assert visit.values("[data-part=groups] tbody") == ["3", "6", "3", "3"]
+    behind = groups.locator("tbody a").first
+    assert "misconception=adds" in str(behind.get_attribute("href"))
+    assert "student=" not in str(behind.get_attribute("href"))
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

@@ -141,7 +141,6 @@ def test_what_was_found_stands_on_its_record_and_what_is_no_longer_found_is_take
         "found_prompt_version": "1",
         "found_sentiment": None,
         "found_severity": "high",
-        "found_what_went_wrong": "Adds the denominators.",
     }
     assert set(finding_facts.PROPERTIES) | {"finding", "verdicts"} == set(properties)
 
@@ -167,6 +166,20 @@ MISTAKE = ErrorFinding(
     difficulty="beginner",
     confidence=1,
 )
+
+
+@pytest.mark.parametrize("label", ["ErrorRecord", "Attempt"])
+def test_a_sentence_that_was_rejected_does_not_count_and_another_one_may_be_accepted(
+    label: str,
+) -> None:
+    """Out: the aspect in `_LINK_OF_ASPECT`."""
+    found = MISTAKE.model_copy(update={"what_went_wrong": "Adds the denominators."})
+    sentence = {"addsthedenominators": {"found_as": ["Adds the denominators."]}}
+    assert reviewed(found, label).links["SHOWS"] == sentence
+    facts = reviewed(found, label, misconception=["addsthedenominators"])
+    assert facts.links["SHOWS"] == {}
+    facts = reviewed(found, label, {"misconception": ["othersentence"]})
+    assert facts.links["SHOWS"] == {**sentence, "othersentence": {"found_as": []}}
 
 
 @pytest.mark.parametrize("label", ["ErrorRecord", "Attempt"])

@@ -73,7 +73,7 @@ NOTHING = (
     "excluded_prerequisites followed_prerequisites proposed_same comparison points_of_course points_taught"
     " mistakes mistake_types contacts actions terms names proposed_prerequisites unsettled_claims"
     " use_of_points mistakes_naming claims_of_points accepted_prerequisites mistakes_at_point"
-    " latest_progress terms_to_choose"
+    " latest_progress terms_to_choose misconceptions judged_misconceptions"
 )
 
 

@@ -750,7 +750,7 @@ Named = tuple[str, str]  # label and id
 def spelled_in(room: Any) -> dict[Named, tuple[dict[str, int], str | None, list[str]]]:
     """Of what is known by its spellings: how many records use which, the name but for a title, and the aliases."""
     rows = room.query(
-        "MATCH (n) WHERE n:ErrorType OR n:KnowledgePoint OR n:Topic "
+        "MATCH (n) WHERE n:ErrorType OR n:KnowledgePoint OR n:Misconception OR n:Topic "
         "RETURN labels(n)[0] AS label, n.id AS id, properties(n) AS p"
     )
     return {
@@ -797,6 +797,7 @@ def mentions(data: Any, finding: Finding | None) -> list[tuple[Named, str]]:
         case ErrorFinding():
             read = [("ErrorType", each.name) for each in finding.error_types]
             read += [("KnowledgePoint", each.name) for each in finding.knowledge_points]
+            read += [("Misconception", each) for each in [finding.what_went_wrong] if each]
         case ContentFinding():
             claims = [(each.point, each.requires) for each in finding.prerequisites]
             names = [each.name for each in finding.knowledge_points] + [

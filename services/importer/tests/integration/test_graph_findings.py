@@ -108,14 +108,19 @@ def test_a_finding_of_an_interaction_stands_on_it(graph: Graph, room: Any) -> No
 
 
 def sentences(room: Any) -> list[str | None]:
-    rows = room.query("MATCH (n:ErrorRecord) RETURN n.found_what_went_wrong AS s ORDER BY n.id")
+    rows = room.query(
+        "MATCH (n:ErrorRecord) OPTIONAL MATCH (n)-[r:SHOWS]->(m:Misconception) "
+        "RETURN m.name AS s, r.found_as AS f ORDER BY n.id"
+    )
+    assert all(row["f"] == [row["s"]] for row in rows if row["s"])
+    assert room.query("MATCH (m:Misconception) WHERE NOT (m)<-[:SHOWS]-() RETURN m") == []
     return [row["s"] for row in rows]
 
 
 def test_the_sentence_about_a_mistake_stands_on_it_until_another_finding_has_none(
     graph: Graph, room: Any
 ) -> None:
-    """Out: the property in `PROPERTIES`, or in `node_properties`."""
+    """Out: `SHOWS` in `facts_of`, or `unlink_SHOWS`."""
     said = ErrorFinding(what_went_wrong="Adds the denominators.", confidence=1)
     write(graph, (error("r"), said))
     assert sentences(room) == ["Adds the denominators."]

@@ -214,7 +214,7 @@ class HintedAttempt(NamedTuple):
 class MistakeAtPoint(NamedTuple):
     """A mistake at a point. `words` are those that an analyser found to show the reason, `text` is the whole text.
 
-    `what_went_wrong` is the sentence of a model about it.
+    `went_wrong` has the id and the name of each canonical sentence about it.
 
     `tested` says that its item tests the point, and `named` are the ids of the point that an analyser found. `types`
     has lists of the id of a type, its name, and whether the record itself gives it.
@@ -227,7 +227,7 @@ class MistakeAtPoint(NamedTuple):
     named: list[str]
     types: list[tuple[str | None, str | None, bool]]
     words: list[str] | None
-    what_went_wrong: str | None
+    went_wrong: list[tuple[str, str]]
     text: str | None
 
     @property
@@ -929,9 +929,30 @@ class Facts:
         )
         return [TeacherAction(**row) for row in rows]
 
-    def records(self, course: str, point: str | None, item: str | None, limit: int) -> list[Row]:
-        """Return attempts and mistakes with their texts, the latest first."""
-        return self._of_students("records", course, point=point, item=item, limit=limit)
+    def records(
+        self,
+        course: str,
+        point: str | None,
+        item: str | None,
+        limit: int,
+        *,
+        misconception: str | None = None,
+    ) -> list[Row]:
+        """Return attempts and mistakes with their texts, the latest first.
+
+        With `misconception` only mistakes with this canonical sentence about what went wrong.
+        """
+        return self._of_students(
+            "records", course, point=point, item=item, limit=limit, misconception=misconception
+        )
+
+    def misconceptions(self, course: str) -> list[Row]:
+        """Return a row for each mistake and each sentence about it, with the points of the mistake."""
+        return self._by_student("misconceptions", course)
+
+    def judged_misconceptions(self, ids: Iterable[str]) -> list[Row]:
+        """Return the pairs of sentences that reviewers judged, with at least one of these. A pair may come twice."""
+        return self.graph.read("judged_misconceptions", ids=sorted(set(ids)))
 
     def message_records(self, course: str, of: str | None, limit: int) -> list[Row]:
         """Return messages and posts whose students are all permitted, the latest first.

@@ -7,7 +7,7 @@ graph shows is tested with the importer.
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from itertools import pairwise, permutations
 from math import exp, isclose, log, pi, sqrt
@@ -156,6 +156,23 @@ def words_of(sentence: str) -> str:
     return sentence.casefold().rstrip(".")
 
 
+def spellings_of_sentences(findings: Iterable[Any]) -> dict[str, list[str]]:
+    """Return the words of a sentence -> its spellings in all findings."""
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for finding in findings:
+        sentence = getattr(finding, "what_went_wrong", None)
+        if sentence:
+            spellings[words_of(sentence)].append(sentence)
+    return spellings
+
+
+def group_of(sentence: str, spellings: dict[str, list[str]]) -> tuple[str, str]:
+    """Return the id and the name of a sentence. The name is its most frequent spelling."""
+    group = spellings[words_of(sentence)]
+    name = min(group, key=lambda each: (-group.count(each), each))
+    return words_of(sentence).replace(" ", ""), name
+
+
 def at_point(
     school: School, course: str, point: str, window: Window = ALWAYS
 ) -> dict[Any, dict[str, Any]]:
@@ -164,28 +181,24 @@ def at_point(
     cells = grid(school, course, window)
     found = {each.record["record_id"]: each.finding for each in school.findings}
     nothing = {"tries": 0, "first_attempts": 0, "right": 0, "share": None, "last_outcome": None}
-    of_student: dict[str, list[Any]] = {who: [] for who in roster(school, course)}
-    # words of a sentence -> its spellings
-    spellings: dict[str, list[str]] = defaultdict(list)
-    for record_id, (r, points) in mistakes(school, course).items():
-        item = getattr(r.data, "item_id", None)
-        is_of_point = point in points or (item is not None and point in tests(school)[item])
-        if is_of_point and is_in(window, r.timestamp) and r.data.student_id in of_student:
-            of_student[r.data.student_id].append((r.timestamp, record_id, r))
-            sentence = getattr(found.get(record_id), "what_went_wrong", None)
-            if sentence:
-                spellings[words_of(sentence)].append(sentence)
+    spellings = spellings_of_sentences(found.values())
     rows = {}
-    for who, made in of_student.items():
+    for who in roster(school, course):
+        made = []
+        for record_id, (r, points) in mistakes(school, course).items():
+            item = getattr(r.data, "item_id", None)
+            is_of_point = point in points or (item is not None and point in tests(school)[item])
+            if r.data.student_id == who and is_of_point and is_in(window, r.timestamp):
+                made.append((r.timestamp, record_id, r))
         made.sort(key=lambda each: each[:2])
         times: dict[str, int] = defaultdict(int)
-        sentences: dict[str, int] = defaultdict(int)
+        sentences: dict[tuple[str, str], int] = defaultdict(int)
         words = []
         for _, record_id, r in made:
             finding = found.get(record_id)
-            if sentence := getattr(finding, "what_went_wrong", None):
-                group = spellings[words_of(sentence)]
-                sentences[min(group, key=lambda each: (-group.count(each), each))] += 1
+            sentence = getattr(finding, "what_went_wrong", None)
+            if sentence:
+                sentences[group_of(sentence, spellings)] += 1
             stated = {each for each in (getattr(r.data, "error_type", None),) if each}
             for kind in stated | {each.name for each in getattr(finding, "error_types", ())}:
                 times[kind] += 1
@@ -198,11 +211,14 @@ def at_point(
         if cell["share"] is not None:
             state = "wrong" if cell["share"] < 0.5 else "right"
         quote, quote_record = words[-1] if words else (None, None)
+        groups = sorted(sentences, key=lambda each: (-sentences[each], each))
         rows[who] = {
             **cell,
             "state": state,
             "mistakes": len(made),
-            "what_went_wrong": tuple(sorted(sentences, key=lambda each: (-sentences[each], each))),
+            "what_went_wrong": tuple(name for _, name in groups),
+            "misconceptions": tuple(group for group, _ in groups),
+            "misconception_mistakes": tuple(sentences[each] for each in groups),
             "kinds": tuple(sorted(times, key=lambda kind: (-times[kind], kind))),
             "quote": quote,
             "quote_record": quote_record,

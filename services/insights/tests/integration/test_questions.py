@@ -142,7 +142,7 @@ def test_questions_about_students_at_points_equal_the_reference(
     room: Room, insights: Insights, school: School
 ) -> None:
     """Out, each alone: `since` in `tries_of`; `tested` and `concerned` in `mistakes_at_point`; the order by time of
-    `_latest_with_words`; the words of a finding before the text in `quote`; `canonical_name` in `names_of`.
+    `_latest_with_words`; the words of a finding before the text in `quote`; `v.id` in `mistakes_at_point`.
     """
     written(room, school)
     for course in COURSES:

@@ -30,6 +30,7 @@ ENTITY_LABELS = (
     "Group",
     "Item",
     "KnowledgePoint",
+    "Misconception",  # what went wrong in mistakes, as one sentence of a model
     "PersonId",  # an id that a PersonRecord names; a student or teacher with this id is another node
     "Student",
     "Teacher",
@@ -38,7 +39,7 @@ ENTITY_LABELS = (
 )
 # The labels whose id is either a canonical name or an id that records state. Several nodes of such a label may mean
 # the same: their property `canonical` is the id of the node that represents them.
-NAMED_LABELS = ("ErrorType", "KnowledgePoint", "Topic")
+NAMED_LABELS = ("ErrorType", "KnowledgePoint", "Misconception", "Topic")
 # The named labels that records may refer to by an id as well as by a name.
 IDENTIFIED_LABELS = ("ErrorType", "KnowledgePoint")
 # All reviews, and one node for each reviewed record.
@@ -49,7 +50,7 @@ TOMBSTONE_LABELS = ("Tombstone", "Withdrawn")
 LOCK_LABELS = ("Lock",)
 # One node, whose `version` is the schema version of the graph. `prepare` brings an older graph to SCHEMA_VERSION.
 SCHEMA_LABELS = ("Schema",)
-SCHEMA_VERSION = 13
+SCHEMA_VERSION = 14
 # A student's day in a course. It has the sum of the activity records, and a record cannot be subtracted from it.
 DAY_LABELS = ("ActiveDay",)
 LABELS = (
@@ -103,6 +104,7 @@ RELATIONSHIPS = (
     "SENT",
     # A prerequisite that would close a cycle, was rejected, or is said by too few: it is shown and not followed
     "SET_ASIDE",
+    "SHOWS",
     "TEACHES",
     "TESTS",
     "TRIED",

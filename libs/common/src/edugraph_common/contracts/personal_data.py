@@ -273,10 +273,12 @@ _GRAPH = (
             "Definition.*",
             "ErrorType.*",
             "KnowledgePoint.*",
+            "Misconception.*",
             "ABOUT.*",
             "ASSIGNED_TO.*",
             "OF_TYPE.*",
             "CONCERNS.*",
+            "SHOWS.*",
             "RELATES_TO.*",
             "CONTAINS.*",
             "DEPENDS_ON.*",
@@ -291,9 +293,9 @@ _GRAPH = (
         ),
         "pseudonymous",
         Words(
-            "topics, items and when they are due, types of mistakes and knowledge points with their spellings; what "
-            "only the person's records named goes with them",
-            "话题、题目及其截止时间、错误类型、知识点及其写法；只由此人记录提到的会一并删除",
+            "topics, items and when they are due, types of mistakes, sentences about mistakes and knowledge points "
+            "with their spellings; what only the person's records named goes with them",
+            "话题、题目及其截止时间、错误类型、对错误的一句说明、知识点及其写法；只由此人记录提到的会一并删除",
         ),
         _PROVENANCE,
         _GRAPH_LIFE,

@@ -19,16 +19,25 @@ REVIEWS_AT_ONCE = 1_000
 
 Thing = Annotated[str, StringConstraints(min_length=1, max_length=8_000)]
 """The id of a node of the graph: a stated id, or a canonical name."""
-Of = Literal["error_type", "knowledge_point", "topic"]
+Of = Literal["error_type", "knowledge_point", "misconception", "topic"]
 LABEL_OF: dict[Of, str] = {
     "error_type": "ErrorType",
     "knowledge_point": "KnowledgePoint",
+    "misconception": "Misconception",
     "topic": "Topic",
 }
 PairVerdict = Literal["same", "different", "withdrawn"]
 Verdict = Literal["accepted", "rejected", "withdrawn"]
 """`withdrawn` cancels the earlier reviews of a thing, as if nobody had reviewed it."""
-Aspect = Literal["error_type", "knowledge_point", "topic", "sentiment", "severity", "difficulty"]
+Aspect = Literal[
+    "error_type",
+    "knowledge_point",
+    "misconception",
+    "topic",
+    "sentiment",
+    "severity",
+    "difficulty",
+]
 # Aspects that have one value in a finding -> the values that are allowed.
 SINGLE_VALUES: dict[str, tuple[str, ...]] = {
     "sentiment": get_args(Sentiment),
@@ -38,7 +47,9 @@ SINGLE_VALUES: dict[str, tuple[str, ...]] = {
 # Kind of finding -> the aspects that it has.
 ASPECTS_OF_KIND: Mapping[Kind, frozenset[Aspect]] = {
     "interaction": frozenset({"topic", "sentiment"}),
-    "error": frozenset({"error_type", "knowledge_point", "severity", "difficulty"}),
+    "error": frozenset(
+        {"error_type", "knowledge_point", "misconception", "severity", "difficulty"}
+    ),
     "knowledge_points": frozenset({"knowledge_point"}),
 }
 # Type of record -> the texts that a model reads, in the order in which they are hashed. The names are fields of the

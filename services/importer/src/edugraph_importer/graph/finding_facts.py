@@ -43,6 +43,7 @@ TARGET_LABEL = {
     "OF_TYPE": "ErrorType",
     "CONCERNS": "KnowledgePoint",
     "DESCRIBES": "KnowledgePoint",
+    "SHOWS": "Misconception",
 }
 
 # The properties that a finding sets on its record's node. The property `finding` has the whole finding as JSON.
@@ -55,7 +56,6 @@ PROPERTIES = (
     "found_prompt_version",
     "found_sentiment",
     "found_severity",
-    "found_what_went_wrong",
 )
 
 Links = dict[str, dict[str, Any]]  # id of the node at the end -> properties of the relationship
@@ -68,6 +68,7 @@ _ACCEPTED: Mapping[str, Mapping[str, Any]] = {
     "ABOUT": {"found_as": []},
     "OF_TYPE": {"found_as": [], "confidence": 1.0},
     "CONCERNS": {"found_as": [], "confidence": 1.0, "strength": 1.0},
+    "SHOWS": {"found_as": []},
     "DESCRIBES": {
         "found_as": [],
         **dict.fromkeys(_DESCRIBES_PROPERTIES),
@@ -77,8 +78,17 @@ _ACCEPTED: Mapping[str, Mapping[str, Any]] = {
 # Label of a record -> aspect of a review -> relationship type.
 _LINK_OF_ASPECT: Mapping[str, Mapping[str, str]] = {
     "Interaction": {"topic": "ABOUT"},
-    "ErrorRecord": {"error_type": "OF_TYPE", "knowledge_point": "CONCERNS"},
-    "Attempt": {"error_type": "OF_TYPE", "knowledge_point": "CONCERNS", "topic": "ABOUT"},
+    "ErrorRecord": {
+        "error_type": "OF_TYPE",
+        "knowledge_point": "CONCERNS",
+        "misconception": "SHOWS",
+    },
+    "Attempt": {
+        "error_type": "OF_TYPE",
+        "knowledge_point": "CONCERNS",
+        "misconception": "SHOWS",
+        "topic": "ABOUT",
+    },
     "CourseContent": {"knowledge_point": "DESCRIBES"},
 }
 _SINGLE_OF_LABEL: Mapping[str, tuple[str, ...]] = {
@@ -238,6 +248,8 @@ def facts_of(finding: Finding) -> FindingFacts:
                 _raise(concerns[canonical_name(point.name)], "strength", point.strength)
                 _raise(concerns[canonical_name(point.name)], "confidence", point.confidence)
             links = {"OF_TYPE": of_type, "CONCERNS": concerns}
+            if finding.what_went_wrong is not None:
+                links["SHOWS"] = _links_by_name((finding.what_went_wrong,))
             proposed_types = spellings_by_id(found.name for found in finding.other_error_types)
             return FindingFacts(
                 links,
@@ -301,7 +313,6 @@ def node_properties(update: "FindingUpdate") -> dict[str, Any]:
             values[f"found_{name}"] = whole[name]
         values["found_confidence"] = whole["finding"]["confidence"]
         values["found_evidence"] = whole["finding"]["evidence"] or None
-        values["found_what_went_wrong"] = whole["finding"].get("what_went_wrong")
     values["finding"] = update.text
     values["verdicts"] = update.verdicts
     if update.key is not None:

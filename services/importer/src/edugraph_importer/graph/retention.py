@@ -276,15 +276,12 @@ def remove_days(tx: neo4j.Transaction, ids: Sequence[str], students: AbstractSet
 
 
 def _blank(tx: neo4j.Transaction, label: str, ids: Sequence[str]) -> int:
-    """Remove the texts of the records, and what findings quote from them and say about them in a sentence.
-
-    The rest of the findings stays.
-    """
+    """Remove the texts of the records, and the quotes from them in findings. The rest of the findings stays."""
     begin(tx, "ImportBatch", "")
     locked = tx.run(CYPHER[f"lock_records_{label}"], ids=sorted(ids)).single(strict=True)
     rows: list[Row] = []
     for record_id, _, finding, *_ in locked["records"]:
-        rows.append({"id": record_id, "finding": _without_words(finding)})
+        rows.append({"id": record_id, "finding": _without_quotes(finding)})
     # The total of a teacher and a student has a copy of the latest feedback.
     outdated = Outdated()
     nodes: set[Node] = set()
@@ -299,13 +296,11 @@ def _blank(tx: neo4j.Transaction, label: str, ids: Sequence[str]) -> int:
     return len(rows)
 
 
-def _without_words(finding: str | None) -> str | None:
+def _without_quotes(finding: str | None) -> str | None:
     if finding is None:
         return None
     whole: dict[str, Any] = json.loads(finding)
     whole["finding"]["evidence"] = []
-    if "what_went_wrong" in whole["finding"]:
-        whole["finding"]["what_went_wrong"] = None
     return json.dumps(whole, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 

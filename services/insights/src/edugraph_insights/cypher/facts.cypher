@@ -100,7 +100,8 @@ RETURN s.id AS student,
 // name: mistakes_at_point
 // Returns the mistakes of these students in a course during a period at the items of a point, and those whose finding
 // names the point, with the words that show the reason, and the text. `types` has the id and the name of each type, and
-// whether the record itself gives it. `named` are the names of the point in the finding. `mistakes` says what a mistake is.
+// whether the record itself gives it. `named` are the names of the point in the finding. `went_wrong` has the id and the
+// name of each sentence about what went wrong. `mistakes` says what a mistake is.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
@@ -113,8 +114,13 @@ WHERE tested OR size(named) > 0
 OPTIONAL MATCH (m)-[r:OF_TYPE]->(e:ErrorType)
 OPTIONAL MATCH (p:ErrorType {id: e.canonical})
 WITH s, m, tested, named, collect([e.id, coalesce(p.name, p.id, e.name, e.id), r.stated_as IS NOT NULL]) AS types
-RETURN s.id AS student, ['record', 'at', 'tested', 'named', 'types', 'words', 'what_went_wrong', 'text'] AS columns,
-  collect([m.id, toString(m.timestamp), tested, named, types, m.found_evidence, m.found_what_went_wrong,
+OPTIONAL MATCH (m)-[:SHOWS]->(w:Misconception)
+OPTIONAL MATCH (v:Misconception {id: w.canonical})
+WITH s, m, tested, named, types,
+  collect(DISTINCT [coalesce(v.id, w.id), coalesce(v.name, v.id, w.name, w.id)]) AS went_wrong
+WITH s, m, tested, named, types, [each IN went_wrong WHERE each[0] IS NOT NULL] AS went_wrong
+RETURN s.id AS student, ['record', 'at', 'tested', 'named', 'types', 'words', 'went_wrong', 'text'] AS columns,
+  collect([m.id, toString(m.timestamp), tested, named, types, m.found_evidence, went_wrong,
     coalesce(m.response, m.error_text)]) AS rows
 
 // name: messages
@@ -173,7 +179,8 @@ RETURN s.id AS student, n.timestamp AS at, n.id AS record, n.progress AS progres
 MATCH (c:Course {id: $course}) RETURN c.id AS course, coalesce(c.name, c.id) AS name
 
 // name: records
-// Returns attempts and mistakes of these students in a course, only at the point and the item if they are given.
+// Returns attempts and mistakes of these students in a course, only at the point and the item if they are given, and only
+// those with the canonical sentence about what went wrong if it is given.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
@@ -182,8 +189,13 @@ OPTIONAL MATCH (i)-[:TESTS]->(t:KnowledgePoint) WHERE t.canonical = $point
 OPTIONAL MATCH (m)-[:CONCERNS]->(k:KnowledgePoint) WHERE k.canonical = $point
 WITH DISTINCT s, m, i, t IS NOT NULL AS tested, k IS NOT NULL AS concerned
 WHERE ($item IS NULL OR i.id = $item) AND ($point IS NULL OR tested OR concerned)
+OPTIONAL MATCH (m)-[w:SHOWS]->(x:Misconception)
+WITH s, m, i, collect(coalesce(head(w.found_as), x.name, x.id)) AS sentences,
+  collect(x.canonical) AS misconceptions
+WHERE $misconception IS NULL OR $misconception IN misconceptions
 RETURN m.id AS record, [each IN labels(m) WHERE each <> 'Record'][0] AS kind, s.id AS student, m.timestamp AS at,
-  i.id AS item, m.outcome AS outcome, m.question AS question, coalesce(m.response, m.error_text) AS text
+  i.id AS item, m.outcome AS outcome, m.question AS question, coalesce(m.response, m.error_text) AS text,
+  head(sentences) AS what_went_wrong
 ORDER BY m.timestamp DESC, m.id LIMIT $limit
 
 // name: message_records
@@ -380,6 +392,24 @@ RETURN s.id AS student,
 UNWIND $items AS id
 MATCH (i:Item {id: id})-[r:TESTS|NOT_TESTS]->(k:KnowledgePoint)
 RETURN i.id AS item, type(r) AS type, r.stamp AS stamp, k.id AS point, coalesce(k.canonical, k.id) AS canonical
+
+// name: judged_misconceptions
+// Returns the reviewed pairs with one of these sentences about what went wrong.
+UNWIND $ids AS id
+MATCH (a:Misconception {id: id})-[j:JUDGED]-(b:Misconception)
+RETURN a.id AS one, b.id AS other, j.same AS same, j.skipped AS skipped
+
+// name: misconceptions
+// Returns the sentences about what went wrong in mistakes of these students in a course during a period, with each point
+// of such a mistake: those that its item tests and those that its finding names.
+UNWIND $students AS id
+MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
+WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
+MATCH (m)-[:SHOWS]->(w:Misconception)
+WITH s, m, w, [(m)-[:CONCERNS]->(k:KnowledgePoint) | k.canonical] +
+  [(m)-[:OF_ITEM]->(:Item)-[:TESTS]->(t:KnowledgePoint) | t.canonical] AS points
+RETURN s.id AS student, ['record', 'id', 'name', 'canonical', 'points'] AS columns,
+  collect([m.id, w.id, coalesce(w.name, w.id), w.canonical, points]) AS rows
 
 // name: proposed_same
 // Returns the pairs of possible synonyms with at least one of these points, with their verdicts.

@@ -31,7 +31,7 @@ RETURN DISTINCT [each IN labels(n) WHERE each <> 'Record'][0] AS label, n.id AS 
 // name: hidden_names
 // Returns names that only records of restricted students have.
 MATCH (s:Student)--(m)--(n)
-WHERE s.restricted AND (m:Attempt OR m:ErrorRecord OR m:Interaction) AND (n:ErrorType OR n:KnowledgePoint OR n:Topic)
+WHERE s.restricted AND (m:Attempt OR m:ErrorRecord OR m:Interaction) AND (n:ErrorType OR n:KnowledgePoint OR n:Misconception OR n:Topic)
 WITH DISTINCT n WHERE NOT EXISTS {
   MATCH (n)--(r)
   WHERE (r:Attempt OR r:CourseContent OR r:Definition OR r:ErrorRecord OR r:Interaction OR r:Item)

@@ -2,7 +2,7 @@
 
 The ledger, reviews, and hashes of forgotten records are left out, because they serve the maintenance of the graph.
 Relationships that repeat others are left out too: definitions of items, memberships (MEMBER_OF shows them), and those
-between synonyms, since synonyms are shown as one node.
+between synonyms, since synonyms are shown as one node. Sentences about mistakes are texts, which `point` shows.
 """
 
 from typing import Literal, NamedTuple

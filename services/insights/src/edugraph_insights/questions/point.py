@@ -1,9 +1,9 @@
 """One point: how each student did there, with the kind of mistake and the words behind it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
@@ -25,12 +25,22 @@ class OfPoint(Parameters):
     point: PointId = Field(description="the point: its id or its name")
 
 
+class WentWrong(NamedTuple):
+    """A group of mistakes with one sentence about what went wrong."""
+
+    id: str
+    name: str
+    mistakes: int
+
+
 class AtPoint(Row):
     """One student at the point. The state is `wrong` or `right` by the mean outcome of the first attempts.
 
     `what_went_wrong` has a sentence of a model for each group of the mistakes, and `kinds` are their types, the most
-    frequent first. Mistakes whose sentences have the same words are one group. `quote` are words of the latest
-    mistake that has any, and `quote_record` is the key of this mistake. `sent_id` is the id that its source gives it.
+    frequent first. Sentences with the same words, and those that a reviewer judged the same, are one group.
+    `misconceptions` has the ids of these groups, and `misconception_mistakes` the numbers of mistakes in them.
+    `quote` are words of the latest mistake that has any, and `quote_record` is the key of this mistake. `sent_id` is
+    the id that its source gives it.
     """
 
     student: Annotated[str, Mark.PERSONAL]
@@ -44,6 +54,8 @@ class AtPoint(Row):
     last: Annotated[datetime | None, Mark.PERSONAL]
     mistakes: Number
     what_went_wrong: Annotated[tuple[str, ...], Mark.PERSONAL] = ()
+    misconceptions: Annotated[tuple[str, ...], Mark.PERSONAL] = ()
+    misconception_mistakes: Annotated[tuple[int, ...], Mark.PERSONAL] = ()
     kinds: Annotated[tuple[str, ...], Mark.PERSONAL] = ()
     quote: Annotated[str | None, Mark.PERSONAL] = None
     quote_record: Annotated[str | None, Mark.PERSONAL] = None
@@ -73,8 +85,6 @@ def find(facts: Facts, asked: OfPoint) -> Found[AtPoint]:
         if _is_at_point(mistake, hidden):
             mistakes[mistake.student].append(mistake)
 
-    all_made = [mistake for made in mistakes.values() for mistake in made]
-    names_of_groups = names_of(each.what_went_wrong for each in all_made)
     rows = []
     for student in facts.students:
         cell = cells.get(student, Cell([], []))
@@ -91,6 +101,10 @@ def find(facts: Facts, asked: OfPoint) -> Found[AtPoint]:
             quote = quoted.quote
             quote_record = quoted.record
         as_it_was_sent = as_sent(quote_record)
+        went_wrong = _what_went_wrong(made)
+        sentences = tuple(each.name for each in went_wrong)
+        groups = tuple(each.id for each in went_wrong)
+        numbers = tuple(each.mistakes for each in went_wrong)
         row = AtPoint(
             student=student,
             student_name=names.get(student),
@@ -102,7 +116,9 @@ def find(facts: Facts, asked: OfPoint) -> Found[AtPoint]:
             last_outcome=last_outcome,
             last=last_at,
             mistakes=len(made),
-            what_went_wrong=_what_went_wrong(made, names_of_groups),
+            what_went_wrong=sentences,
+            misconceptions=groups,
+            misconception_mistakes=numbers,
             kinds=_kinds(made, hidden),
             quote=quote,
             quote_record=quote_record,
@@ -149,30 +165,18 @@ def _is_at_point(mistake: MistakeAtPoint, hidden: Hidden) -> bool:
     return bool(shown)
 
 
-def names_of(sentences: Iterable[str | None]) -> dict[str, str]:
-    """Return the name of each group of sentences with the same words, by their canonical name.
-
-    The name is the most frequent spelling.
-    """
-    spellings: dict[str, Counter[str]] = defaultdict(Counter)
-    for sentence in sentences:
-        if sentence is not None:
-            spellings[canonical_name(sentence)][sentence] += 1
-    names = {}
-    for group, times in spellings.items():
-        names[group] = min(times, key=lambda spelling: (-times[spelling], spelling))
-    return names
-
-
-def _what_went_wrong(
-    mistakes: Iterable[MistakeAtPoint], names_of_groups: Mapping[str, str]
-) -> tuple[str, ...]:
-    """Return the names of the groups of these mistakes, the most frequent first."""
-    times: Counter[str] = Counter()
+def _what_went_wrong(mistakes: Iterable[MistakeAtPoint]) -> list[WentWrong]:
+    """Return the groups of these mistakes by what went wrong, the largest first."""
+    times: Counter[tuple[str, str]] = Counter()
     for mistake in mistakes:
-        if mistake.what_went_wrong is not None:
-            times[names_of_groups[canonical_name(mistake.what_went_wrong)]] += 1
-    return tuple(sorted(times, key=lambda name: (-times[name], name)))
+        for sentence_id, name in mistake.went_wrong:
+            times[sentence_id, name] += 1
+    groups = []
+    for (sentence_id, name), number in times.items():
+        group = WentWrong(sentence_id, name, number)
+        groups.append(group)
+    groups.sort(key=lambda group: (-group.mistakes, group))
+    return groups
 
 
 def _kinds(mistakes: Iterable[MistakeAtPoint], hidden: Hidden) -> tuple[str, ...]:
@@ -200,11 +204,11 @@ QUESTION = Question(
     computed_by="For each student: the tries of the period at the items of the point, and the first attempts among "
     "them. Wrong: the mean outcome of the first attempts is below 0.5. Mistakes are those at an item of"
     " the point and those whose finding names it. What went wrong is a sentence of the model about each"
-    " mistake; sentences are one if they differ only in case, width, spaces and punctuation. The quote "
-    "is from the latest mistake with words: those that the analyser found to be the reason, or else the"
-    " answer or the text of the mistake. Types and points that an analyser found are hidden if "
-    "reviewers accepted under 40 % of those like them, and types that it named without a model until "
-    "they are measured.",
+    " mistake; sentences are one if they differ only in case, width, spaces and punctuation, or if a "
+    "reviewer judged them the same. The quote is from the latest mistake with words: those that the "
+    "analyser found to be the reason, or else the answer or the text of the mistake. Types and points "
+    "that an analyser found are hidden if reviewers accepted under 40 % of those like them, and types "
+    "that it named without a model until they are measured.",
     parameters=OfPoint,
     row=AtPoint,
     find=find,

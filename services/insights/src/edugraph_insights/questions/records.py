@@ -11,6 +11,7 @@ from edugraph_insights.facts import Facts
 from edugraph_insights.questions.question import Parameters, PointId, Question
 
 Personal = Annotated[str, Mark.PERSONAL]
+Misconception = Annotated[str, Field(min_length=1, max_length=8_000)]
 Kind = Literal["answers", "messages", "posts", "progress", "texts"]
 
 
@@ -23,6 +24,10 @@ class OfRecords(Parameters):
     )
     point: PointId | None = Field(default=None, description="for answers: only those at this point")
     item: Id | None = Field(default=None, description="for answers: only those at this item")
+    misconception: Misconception | None = Field(
+        default=None,
+        description="for answers: only mistakes in which this went wrong, by the id that `point` gives",
+    )
     of: Id | None = Field(
         default=None,
         description="for messages: only those that this student sent or received, or that answer a post of theirs",
@@ -60,6 +65,7 @@ class BehindNumber(Row):
     outcome: Annotated[int | None, Mark.PERSONAL] = None
     question: Annotated[str | None, Mark.PERSONAL] = None
     text: Annotated[str | None, Mark.PERSONAL] = None
+    what_went_wrong: Annotated[str | None, Mark.PERSONAL] = None
     partner: Annotated[str | None, Mark.PERSONAL] = None
     progress: Annotated[float | None, Mark.PERSONAL] = None
     thread: Annotated[str | None, Mark.PERSONAL] = None
@@ -71,7 +77,9 @@ def find(facts: Facts, asked: OfRecords) -> Found[BehindNumber]:
     limit = asked.limit + 1
     match asked.kind:
         case "answers":
-            rows = facts.records(asked.course, asked.point, asked.item, limit)
+            rows = facts.records(
+                asked.course, asked.point, asked.item, limit, misconception=asked.misconception
+            )
         case "messages":
             rows = facts.message_records(asked.course, asked.of, limit)
         case "posts":

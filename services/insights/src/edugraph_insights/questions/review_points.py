@@ -12,6 +12,7 @@ from edugraph_insights.answers import Found, Mark, Measured, Row
 from edugraph_insights.facts import Facts, Need, Use
 from edugraph_insights.graph import Row as GraphRow
 from edugraph_insights.practice import PointTries
+from edugraph_insights.questions.alike import alike_sentences
 from edugraph_insights.questions.question import OfSeveral, OfToday, Question
 from edugraph_insights.reviewing import key_of
 
@@ -40,7 +41,10 @@ class Points(OfSeveral, OfToday):
 
 
 class PointsToReview(Row):
-    """Two points to review. `kind` is same (they may be synonyms), excluded, proposed or followed.
+    """Two points to review. `kind` is same (they may be synonyms), misconception, excluded, proposed or followed.
+
+    In a row of the kind misconception both are sentences about what went wrong in mistakes at one point. `records`
+    and `other_records` count these mistakes, and the other fields are those of the kind same.
 
     The last three are prerequisites, and have the same fields. An excluded one was set aside, or people decided about
     it. A proposed one is said by too few texts, so it is not followed before somebody accepts it. A followed one is
@@ -109,7 +113,8 @@ def find(facts: Facts, asked: Points) -> Found[PointsToReview]:
     on_ways = students_on_ways(not_mastered, needs)
     same = list(_same(shown, uses, needs))
     worth_a_look = [row for row in same if not _is_neighbour(row)]
-    rows = [*worth_a_look, *_prerequisites(facts, excluded, needs, on_ways)]
+    alike = list(_misconceptions(facts, asked.course))
+    rows = [*worth_a_look, *alike, *_prerequisites(facts, excluded, needs, on_ways)]
     rows.sort(key=order)
     judged = [row for row in rows if row.verdict is not None]
     compared, encoder = facts.comparison() or (0, "")
@@ -186,6 +191,15 @@ def _same(rows: list[GraphRow], uses: Mapping[str, Use], needs: Needs) -> Iterat
             skipped=bool(row["skipped"]),
             cycles=tuple(cycles),
         )
+
+
+def _misconceptions(facts: Facts, course: str) -> Iterator[PointsToReview]:
+    """Yield the pairs of sentences about what went wrong that may be the same."""
+    for pair in alike_sentences(facts, course):
+        fields = pair._asdict()
+        verdict = _VERDICT_OF_PAIR[fields.pop("same")]
+        key = key_of("misconception", pair.point, pair.other)
+        yield PointsToReview(key=key, kind="misconception", verdict=verdict, **fields)
 
 
 def students_on_ways(
@@ -288,7 +302,7 @@ def shortest_way(needs: Needs, begin: str, end: str) -> list[Need]:
 
 def order(row: PointsToReview) -> tuple[int, int, float, str]:
     """Sort pairs first, the most alike before others, then prerequisites, those on most ways first."""
-    if row.kind == "same":
+    if row.kind in ("same", "misconception"):
         return 0, 0, -(row.likeness or 0.0), row.key
     return 1, -(row.students or 0), -(row.confidence or 0.0), row.key
 
@@ -297,12 +311,14 @@ QUESTION = Question(
     name="review-points",
     title="Which points may mean the same, and which prerequisites are to be decided?",
     computed_by="Pairs of points whose names are nearest to each other by a sentence encoder, with a cosine of 0.5 "
-    "or more, and of which one is of the course. A merge would close the shortest way along prerequisites from each "
-    "of the two to the other; where both names are in one language, such a pair is not shown. A prerequisite is set "
-    "aside if stronger claims lead from what it needs back to it, or if people rejected it; what people accepted "
-    "comes before all claims, in the order in which they said so. It is proposed if fewer than two texts say it "
-    "in words that are quoted, and neither the school's own points nor a reviewer does. Prerequisites on the "
-    "ways of most students come first: of those who have not mastered the point, or a point that needs it, "
+    "or more, and of which one is of the course. Pairs of sentences about what went wrong in mistakes "
+    "at one point, if 70 % of their pairs of neighbouring characters are the same. A merge would close "
+    "the shortest way along prerequisites from each of the two to the other; where both names are in "
+    "one language, such a pair is not shown. A prerequisite is set aside if stronger claims lead from "
+    "what it needs back to it, or if people rejected it; what people accepted comes before all claims, "
+    "in the order in which they said so. It is proposed if fewer than two texts say it in words that "
+    "are quoted, and neither the school's own points nor a reviewer does. Prerequisites on the ways of "
+    "most students come first: of those who have not mastered the point, or a point that needs it, "
     "directly or through others.",
     parameters=Points,
     row=PointsToReview,

@@ -42,6 +42,15 @@ MATCH (t:KnowledgePoint {id: row.end})
 MERGE (n)-[r:CONCERNS]->(t)
 SET r += row.p, n.written = $word
 
+// name: link_SHOWS
+// Links a mistake to the sentence about what went wrong in it.
+// for: Attempt, ErrorRecord
+UNWIND $rows AS row
+MATCH (n:{label} {id: row.id})
+MATCH (t:Misconception {id: row.end})
+MERGE (n)-[r:SHOWS]->(t)
+SET r += row.p, n.written = $word
+
 // name: link_DESCRIBES
 // Links a text to a knowledge point that was found in it.
 // for: CourseContent
@@ -78,6 +87,14 @@ MATCH (n:{label} {id: row.id})-[r:CONCERNS]->(t) WHERE t.id = row.end
 SET n.written = $word
 DELETE r
 
+// name: unlink_SHOWS
+// Removes a sentence that no longer says what went wrong in a mistake.
+// for: Attempt, ErrorRecord
+UNWIND $rows AS row
+MATCH (n:{label} {id: row.id})-[r:SHOWS]->(t) WHERE t.id = row.end
+SET n.written = $word
+DELETE r
+
 // name: unlink_DESCRIBES
 // Removes a knowledge point that is no longer found in a text.
 // for: CourseContent
@@ -107,6 +124,13 @@ MATCH (k:KnowledgePoint {id: id})<-[r:CONCERNS|DESCRIBES]-(n)
 UNWIND coalesce(r.found_as, []) AS spelling
 RETURN id, spelling, count(*) AS records
 
+// name: spellings_Misconception
+// Returns the number of records by spelling of a sentence about what went wrong.
+UNWIND $ids AS id
+MATCH (t:Misconception {id: id})<-[r:SHOWS]-(n)
+UNWIND coalesce(r.found_as, []) AS spelling
+RETURN id, spelling, count(*) AS records
+
 // name: descriptions
 // Returns the descriptions and categories that all texts give to a knowledge point.
 UNWIND $ids AS id
@@ -118,7 +142,7 @@ RETURN id, n.id AS record, n.timestamp AS timestamp, d.description AS descriptio
 // Deletes nodes that no record names any more. A restricted node stays, for records that come later, and an id stays
 // until the settler has given its records back to it. A proposal of an encoder does not keep a node. Both numbers are
 // known without reading relationships, and a node may have millions of them.
-// for: Course, ErrorType, Group, Item, KnowledgePoint, PersonId, Student, Teacher, Term, Topic
+// for: Course, ErrorType, Group, Item, KnowledgePoint, Misconception, PersonId, Student, Teacher, Term, Topic
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 WHERE COUNT { (n)--() } = COUNT { (n)-[:PROPOSED_SAME]-() } AND n.restricted IS NULL

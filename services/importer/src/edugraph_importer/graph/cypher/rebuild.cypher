@@ -1,19 +1,19 @@
 // name: next_ids
 // Returns the next nodes in the order of their ids.
-// for: Course, ErrorType, Group, Item, KnowledgePoint, PersonId, Student, Teacher, Term, Topic
+// for: Course, ErrorType, Group, Item, KnowledgePoint, Misconception, PersonId, Student, Teacher, Term, Topic
 MATCH (n:{label}) WHERE n.id > $after
 RETURN n.id AS id ORDER BY id LIMIT $limit
 
 // name: derived_nodes
 // Returns the stored properties of nodes whose properties are derived from records.
-// for: Course, ErrorType, Group, Item, KnowledgePoint, PersonId, Student, Teacher, Term, Topic
+// for: Course, ErrorType, Group, Item, KnowledgePoint, Misconception, PersonId, Student, Teacher, Term, Topic
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})
 RETURN n.id AS id, properties(n) AS properties
 
 // name: derived_relationships
 // Returns the relationships that are derived from records and begin at these nodes.
-// for: Course, ErrorType, Group, Item, KnowledgePoint, Student, Teacher
+// for: Course, ErrorType, Group, Item, KnowledgePoint, Misconception, Student, Teacher
 UNWIND $ids AS id
 MATCH (n:{label} {id: id})-[r:CALLED|CHAT_WITH|CONTAINS|HAS_ERROR|LEADS|LEARNS|LIKES|MEMBER_OF|NOT_TESTS|OF_COURSE|PRACTISED|RELATES_TO|TESTS]->(m)
 RETURN type(r) AS type, n.id AS from, m.id AS to, r.course_id AS course, properties(r) AS properties

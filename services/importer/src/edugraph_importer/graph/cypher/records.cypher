@@ -83,7 +83,7 @@ RETURN collect([id, properties(n)]) AS nodes
 // name: lock_named
 // The same as `lock`, for nodes that may turn out to mean the same as another node. A new node is its own canonical
 // node.
-// for: ErrorType, KnowledgePoint, Topic
+// for: ErrorType, KnowledgePoint, Misconception, Topic
 UNWIND $ids AS id
 MERGE (n:{label} {id: id})
 ON CREATE SET n.canonical = id
@@ -92,7 +92,7 @@ RETURN collect([id, properties(n)]) AS nodes
 
 // name: set
 // Sets the properties of changed nodes.
-// for: Course, ErrorType, Group, Item, KnowledgePoint, Student, Teacher, Term, Topic
+// for: Course, ErrorType, Group, Item, KnowledgePoint, Misconception, Student, Teacher, Term, Topic
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})
 SET n += row.p

@@ -4,7 +4,7 @@
 MATCH (n:{label}) WHERE n.id > $after
 RETURN n.id AS id, n.timestamp AS timestamp,
   coalesce(n.text, n.title, n.subject, n.feedback, n.question, n.error_text, n.response) IS NOT NULL
-    OR n.found_evidence IS NOT NULL OR n.found_what_went_wrong IS NOT NULL AS has_text
+    OR n.found_evidence IS NOT NULL AS has_text
 ORDER BY id LIMIT $limit
 
 // name: feedback_pairs
@@ -16,12 +16,12 @@ MATCH (t:Teacher)-[:SENT]->(n)-[:RECEIVED_BY]->(s:Student)
 RETURN DISTINCT t.id AS teacher, s.id AS student
 
 // name: blank
-// Removes the texts of records, and the quotes from them and the sentences about them.
+// Removes the texts of records, and the quotes from them.
 // for: Attempt, CourseRecord, ErrorRecord, Interaction
 UNWIND $rows AS row
 MATCH (n:{label} {id: row.id})
 SET n.text = null, n.title = null, n.subject = null, n.feedback = null, n.question = null, n.error_text = null, n.response = null,
-  n.found_evidence = null, n.found_what_went_wrong = null, n.finding = row.finding, n.written = $word
+  n.found_evidence = null, n.finding = row.finding, n.written = $word
 
 // name: old_active_days
 // Returns some of the days before an ISO date, with their students.

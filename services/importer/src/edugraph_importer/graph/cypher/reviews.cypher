@@ -7,7 +7,7 @@ ON CREATE SET v += row.p
 // name: judge
 // Sets the verdict about a pair if it is later than the stored one. Returns the pairs whose verdict changed, and
 // whether they had none before.
-// for: ErrorType, KnowledgePoint, Topic
+// for: ErrorType, KnowledgePoint, Misconception, Topic
 UNWIND $rows AS row
 MATCH (a:{label} {id: row.from})
 MATCH (b:{label} {id: row.to})

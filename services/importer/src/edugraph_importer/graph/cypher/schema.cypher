@@ -1,12 +1,12 @@
 // name: constraint
 // Makes `id` the unique key of a label. This needs a transaction of its own, before any data is loaded.
-// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, PersonRecord, Course, ErrorType, Group, Item, KnowledgePoint, PersonId, Student, Teacher, Term, Topic, ActiveDay, Review, ReviewedRecord, ImportBatch, ImportJob, FindingsPack, ClaimChange, IdClaimChange, LeaderChange, RecordChange, Tombstone, Withdrawn, Lock, Schema, Record
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, PersonRecord, Course, ErrorType, Group, Item, KnowledgePoint, Misconception, PersonId, Student, Teacher, Term, Topic, ActiveDay, Review, ReviewedRecord, ImportBatch, ImportJob, FindingsPack, ClaimChange, IdClaimChange, LeaderChange, RecordChange, Tombstone, Withdrawn, Lock, Schema, Record
 CREATE CONSTRAINT edugraph_{label} IF NOT EXISTS FOR (n:{label}) REQUIRE n.id IS UNIQUE
 
 // name: drop_index
 // Drops the index that remained when the server was killed while it created a constraint. The server refuses to drop
 // the index of an existing constraint.
-// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, PersonRecord, Course, ErrorType, Group, Item, KnowledgePoint, PersonId, Student, Teacher, Term, Topic, ActiveDay, Review, ReviewedRecord, ImportBatch, ImportJob, FindingsPack, ClaimChange, IdClaimChange, LeaderChange, RecordChange, Tombstone, Withdrawn, Lock, Schema, Record
+// for: Attempt, CourseContent, CourseRecord, Definition, ErrorRecord, Interaction, Membership, PersonRecord, Course, ErrorType, Group, Item, KnowledgePoint, Misconception, PersonId, Student, Teacher, Term, Topic, ActiveDay, Review, ReviewedRecord, ImportBatch, ImportJob, FindingsPack, ClaimChange, IdClaimChange, LeaderChange, RecordChange, Tombstone, Withdrawn, Lock, Schema, Record
 DROP INDEX edugraph_{label} IF EXISTS
 
 // name: schema_version

@@ -59,9 +59,31 @@ async function wrong(students) {
     h('p', { class: 'lead' }, missed.length > 0 ? plural('today.wrong', missed.length, { of: number(tried) }) : t(tried > 0 ? 'point.nobody' : 'point.untried')),
     missed.length > 0 && copyNames(missed.map(row => named(row).name)),
     inOrder.map(([idea, rows]) => one(idea, rows, missed.length)),
+    groups(answer),
     hiddenFindings(answer),
     how('point', answer, { folds: true }),
   ];
+}
+
+/** Return what went wrong in the mistakes of all students at this point, with the records of each group. */
+function groups(answer) {
+  const found = new Map(); // id -> {id, name, students, mistakes, evidence}
+  for (const row of answer.rows) {
+    row.misconceptions.forEach((id, place) => {
+      const group = found.get(id) ?? { id, name: row.what_went_wrong[place], students: 0, mistakes: 0, evidence: row.evidence };
+      group.students += 1;
+      group.mistakes += row.misconception_mistakes[place];
+      found.set(id, group);
+    });
+  }
+  if (found.size === 0) return null;
+  const rows = [...found.values()].sort((a, b) => b.students - a.students || b.mistakes - a.mistakes);
+  const behind = group => recordsLink(group.evidence, { student: '', misconception: group.id });
+  return h('div', { 'data-part': 'groups' }, folded(plural('point.groups', rows.length), table(t('point.groups_caption'), [
+    { name: 'what_went_wrong', label: t('column.what_went_wrong'), text: true, cell: row => row.name },
+    { name: 'students', label: t('column.students'), cell: row => value(row.students, number(row.students), behind(row), row.name) },
+    { name: 'mistakes', label: t('column.mistakes'), cell: row => value(row.mistakes, number(row.mistakes), behind(row), row.name) },
+  ], rows)));
 }
 
 /** Return an idea behind mistakes, with the latest words of one student, and who has it. */

@@ -12,16 +12,18 @@ const MOST = 5000; // what it gives at most
 const OLDER = 'older records: ask for a shorter time, or raise `limit`'; // how the API calls records that are not in the answer
 
 export function records({ asked }) {
-  const { student, point, item, of, thread, kind = KINDS[0], limit } = state();
-  const parameters = { ...asked, student, point, item, of, thread, kind, limit: Math.min(Number(limit) || STEP, MOST) };
-  const about = Object.entries({ student: student ?? of, point, item, thread }).filter(([, each]) => each);
+  const { student, point, item, misconception, of, thread, kind = KINDS[0], limit } = state();
+  const parameters = { ...asked, student, point, item, misconception, of, thread, kind, limit: Math.min(Number(limit) || STEP, MOST) };
+  const about = Object.entries({ student: student ?? of, point, item, misconception, thread }).filter(([, each]) => each);
+  const group = h('strong', {}, misconception);
   return [
     h('h1', {}, t('records.title')),
-    h('p', {}, about.map(([name, each], place) => [place ? ' · ' : '', `${t(`column.${name}`)} `, h('strong', {}, name === 'thread' ? recordName(each) : each)]),
-      about.length > 0 && [' ', h('a', { class: 'no-print', href: changed({ student: '', point: '', item: '', of: '', thread: '' }) }, t('records.all'))]),
+    h('p', {}, about.map(([name, each], place) => [place ? ' · ' : '', `${t(`column.${name}`)} `, name === 'misconception' ? group : h('strong', {}, name === 'thread' ? recordName(each) : each)]),
+      about.length > 0 && [' ', h('a', { class: 'no-print', href: changed({ student: '', point: '', item: '', misconception: '', of: '', thread: '' }) }, t('records.all'))]),
     kinds(kind, student ?? of),
     block(t(`records_of.${kind}`), async () => {
       const answer = await ask('/records', parameters);
+      group.textContent = answer.rows.find(row => row.what_went_wrong)?.what_went_wrong ?? misconception;
       const more = OLDER in answer.left_out && parameters.limit < MOST;
       return [recordsTable(answer.rows, kind), more && h('p', {}, h('a', { href: changed({ limit: parameters.limit * 5 }) }, t('records.more'))), how('records', answer)];
     }, { 'data-question': 'records' }),
@@ -30,7 +32,7 @@ export function records({ asked }) {
 
 /** Return the choice between the kinds of records, of the same student. A message is sought by who is in it. */
 function kinds(kind, who) {
-  const chosen = wanted => ({ kind: wanted === KINDS[0] ? '' : wanted, point: '', item: '', thread: '', limit: '', ...(wanted === 'messages' ? { student: '', of: who } : { student: who, of: '' }) });
+  const chosen = wanted => ({ kind: wanted === KINDS[0] ? '' : wanted, point: '', item: '', misconception: '', thread: '', limit: '', ...(wanted === 'messages' ? { student: '', of: who } : { student: who, of: '' }) });
   const pick = h('select', { name: 'kind', 'data-keep-focus': 'kind', onchange: () => { location.hash = changed(chosen(pick.value)); } },
     KINDS.map(each => h('option', { value: each, selected: each === kind }, t(`records_of.${each}`))));
   return h('p', { class: 'search no-print' }, h('label', {}, `${t('column.kind')} `, pick));
@@ -52,7 +54,8 @@ export function recordsTable(rows, kind = KINDS[0], { ofOne = false } = {}) {
       { name: 'kind', label: t('column.kind'), text: true, cell: row => told('kind', row.kind) },
       { name: 'outcome', label: t('column.outcome'), cell: row => value(row.outcome, share(row.outcome === null ? null : row.outcome / 1000)) },
       { name: 'question', label: t('column.question'), text: true, cell: row => row.question ?? row.item ?? '–' },
-      { name: 'text', label: t('column.text'), text: true, cell: row => row.text ?? '–' }],
+      { name: 'text', label: t('column.text'), text: true, cell: row => row.text ?? '–' },
+      ...(rows.some(row => row.what_went_wrong) ? [{ name: 'what_went_wrong', label: t('column.what_went_wrong'), text: true, cell: row => row.what_went_wrong ?? '–' }] : [])],
     messages: [at, person('student'), person('partner'), { name: 'text', label: t('records.message'), text: true, cell: row => row.text ?? '–' }],
     posts: [at, person('student'),
       { name: 'thread', label: t('column.thread'), text: true, cell: row => (row.thread ? h('a', { href: changed({ thread: row.thread }), title: t('records.thread_alone') }, recordName(row.thread)) : '–') },

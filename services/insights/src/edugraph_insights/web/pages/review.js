@@ -13,7 +13,7 @@ import { moment, share, t } from '../words.js';
 const LISTED = 200; // at first
 const MOST = 5000; // what the API gives at most
 const FEWEST_JUDGED = 50; // verdicts from which the API measures a confidence
-const KINDS = ['knowledge_point', 'error_type', 'topic', 'tests', 'same', 'excluded', 'proposed', 'followed'];
+const KINDS = ['knowledge_point', 'error_type', 'topic', 'tests', 'same', 'misconception', 'excluded', 'proposed', 'followed'];
 const SHOWN = ['open', 'judged', 'all'];
 const KEYS_OFF = 'edugraph_review_keys_off';
 const said = new Map(); // key of a row -> what was said of it in this tab: {verdict, instead, targets}
@@ -24,8 +24,10 @@ let sending = Promise.resolve(); // one after the other: the last word about a t
 const kindOf = row => (row.kind === 'finding' ? row.aspect : row.kind);
 // What can be said of a kind of row, by key. Only a finding and what an item tests can be corrected.
 const FINDING = { a: 'accepted', r: 'rejected' };
+const PAIR = { m: 'same', n: 'different' };
+const OF_PAIR = { same: 'knowledge_point', misconception: 'misconception' }; // the kind of a row -> what its two things are
 const NEED = { a: 'accepted', r: 'rejected' };
-const VERDICTS = { finding: FINDING, tests: FINDING, same: { m: 'same', n: 'different' }, excluded: NEED, proposed: NEED, followed: NEED };
+const VERDICTS = { finding: FINDING, tests: FINDING, same: PAIR, misconception: PAIR, excluded: NEED, proposed: NEED, followed: NEED };
 const before = row => (row.verdict || row.instead?.length ? { verdict: row.verdict, instead: row.verdict === 'rejected' ? row.instead : [], targets: [...(row.verdict ? [row.target] : []), ...(row.verdict === 'rejected' ? row.instead : [])] } : null);
 const now = row => (said.has(row.key) ? said.get(row.key) : before(row));
 
@@ -160,7 +162,7 @@ class Desk {
   }
 
   reviewOf(row, target, verdict) {
-    if (row.kind === 'same') return { kind: 'pair', of: 'knowledge_point', pair: [row.point, row.other], verdict };
+    if (row.kind in OF_PAIR) return { kind: 'pair', of: OF_PAIR[row.kind], pair: [row.point, row.other], verdict };
     if (VERDICTS[row.kind] === NEED) return { kind: 'prerequisite', point: row.point, requires: target, verdict };
     return row.kind === 'tests'
       ? { kind: 'tests', item_id: row.item, knowledge_point: target, verdict }
@@ -277,7 +279,7 @@ function entry(anchor, row, current) {
 /** Return the one number of a row: how alike two names are, a share of answers, or a confidence and who it is from. */
 function shortly(row) {
   if (row.kind === 'finding' && row.calibration === 'measured') return t('review.short_measured', { share: share(row.measured) });
-  if (row.kind === 'tests' || row.kind === 'same') return share(row.likeness ?? row.confidence);
+  if (row.kind === 'tests' || row.kind in OF_PAIR) return share(row.likeness ?? row.confidence);
   return t('review.short_stated', { share: share(row.confidence) });
 }
 
@@ -315,7 +317,7 @@ function progress(answers) {
 function verdict(row, choices) {
   const last = now(row);
   if (!last?.verdict) return null;
-  if (row.kind === 'same') return h('p', { class: 'said' }, t(`said.${last.verdict}`), row.skipped && ` ${t('said.skipped')}`);
+  if (row.kind in OF_PAIR) return h('p', { class: 'said' }, t(`said.${last.verdict}`), row.skipped && ` ${t('said.skipped')}`);
   if (VERDICTS[row.kind] === NEED) return h('p', { class: 'said' }, t(`said_need.${row.skipped && !said.has(row.key) ? 'skipped' : last.verdict}`));
   const names = new Map([...choices[row.aspect]].map(([name, target]) => [target, name]));
   return h('p', { class: 'said' }, last.instead.length ? t('said.corrected', { name: last.instead.map(each => names.get(each) ?? each).join(t('list.comma')) }) : t(`said.${last.verdict}`));
@@ -347,6 +349,10 @@ function detailsOfPoints(row) {
       term(t('review.on_ways'), row.students !== null && value(row.students)),
       row.verdict === null && term(t('review.why'), t(`why_need.${row.kind}`)), term(t('review.excluded_by'), ways),
       ways && now(row)?.verdict !== 'accepted' && term(t('review.if_accepted'), row.gives_way.length ? t('review.gives_way', { name: row.gives_way[0], needed: row.gives_way[1] }) : t('review.gives_no_way')));
+  }
+  if (row.kind === 'misconception') {
+    return h('dl', {}, term(row.name, t('review.mistakes', { n: row.records })), term(row.other_name, t('review.mistakes', { n: row.other_records })),
+      term(t('review.likeness_of_words'), value(row.likeness, share(row.likeness))), term(t('review.why'), t('review.why_misconception')));
   }
   return h('dl', {},
     term(row.name, used(row.records, row.courses)), term(row.other_name, used(row.other_records, row.other_courses)),
