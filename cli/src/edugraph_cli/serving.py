@@ -147,13 +147,18 @@ def with_own_users(
     return {**environment, "EDUGRAPH_BROKER_USERS": json.dumps(dict(passwords))}, own
 
 
-def with_redis_users(url: str, passwords: Mapping[RedisService, str]) -> dict[str, dict[str, str]]:
-    """Make the users of the services in the Redis at `url`, and return the address of Redis for each process."""
+def with_redis_users(
+    url: str, passwords: Mapping[RedisService, str], prefix: str = ""
+) -> dict[str, dict[str, str]]:
+    """Make the users of the services in the Redis at `url`, and return the address of Redis for each process.
+
+    The users may only use keys with the prefix.
+    """
     with connect(url) as client:
-        apply_redis_users(client, passwords)
+        apply_redis_users(client, passwords, prefix)
     own = {}
     for process, service in REDIS_USER_OF.items():
-        own[process] = {REDIS: _with_login(url, redis_user(service), passwords[service])}
+        own[process] = {REDIS: _with_login(url, redis_user(service, prefix), passwords[service])}
     return own
 
 
@@ -167,7 +172,13 @@ def _with_login(url: str, user: str, password: str) -> str:
 def declare_topology(environment: Mapping[str, str]) -> None:
     """Declare the topology of the broker. It must exist before a process publishes."""
     given = {}
-    for name in ("broker_url", "broker_management_url", "redis_url", "blob_url"):
+    for name in (
+        "broker_url",
+        "broker_management_url",
+        "redis_url",
+        "redis_key_prefix",
+        "blob_url",
+    ):
         value = environment.get(f"EDUGRAPH_{name.upper()}")
         if value:
             given[name] = value

@@ -173,7 +173,7 @@ def redis_of_operator(*, password_stdin: bool = False) -> "Iterator[tuple[redis.
         host = address.netloc.rpartition("@")[2]
         url = address._replace(netloc=f":{password}@{host}").geturl()
     try:
-        with connect(url, timeout=4, retries=1) as client:
+        with connect(url, prefix=settings.redis_key_prefix, timeout=4, retries=1) as client:
             yield client, settings
     except LoginRefused:
         stop(

@@ -99,12 +99,12 @@ def _analyzer_and_redis() -> "Iterator[redis.Redis]":
     import redis
 
     from edugraph_common.contracts.errors import Retryable, what
-    from edugraph_common.runtime.shared_state.job_store import connect
+    from edugraph_common.runtime.shared_state.job_store import redis_of
 
     try:
         with (
             plain_errors(),
-            connect(broker_settings().redis_url.get_secret_value(), timeout=4, retries=1) as client,
+            redis_of(broker_settings(), timeout=4, retries=1) as client,
         ):
             try:
                 yield client

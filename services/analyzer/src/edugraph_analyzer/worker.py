@@ -31,7 +31,7 @@ from edugraph_common.runtime.service.settings import Settings, settings_or_exit
 from edugraph_common.runtime.shared_state.analysis_window import AnalysisWindows
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
 from edugraph_common.runtime.shared_state.draft_permits import DraftPermits
-from edugraph_common.runtime.shared_state.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.job_store import Jobs, redis_of
 from edugraph_common.runtime.shared_state.live_texts import LiveTurns
 from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.runtime.shared_state.server_checks import ask_blobs, ask_redis
@@ -67,9 +67,8 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
         # The offline analyser computes and does not wait, so each task has a process.
         app.conf.worker_concurrency = min(MOST_PROCESSES, os.cpu_count() or 1)
 
-    redis_url = settings.redis_url.get_secret_value()
     app.servers = {
-        "redis": partial(ask_redis, redis_url),
+        "redis": partial(ask_redis, settings),
         "blobs": partial(ask_blobs, settings.blob_url),
     }
     app.checks = (partial(check_provider, model),)
@@ -80,7 +79,7 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
 
     @cache
     def service() -> AnalyzerService:
-        client = connect(redis_url)
+        client = redis_of(settings)
         jobs = Jobs(client, settings.job_retention_seconds)
         members = CourseMembers(client)
         blobs = Blobs(settings.blob_url, settings.imports_from)

@@ -30,7 +30,7 @@ from edugraph_common.runtime.shared_state.bootstrap_key import KeysWithBootstrap
 from edugraph_common.runtime.shared_state.callers import KeyRing
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
 from edugraph_common.runtime.shared_state.draft_permits import DraftPermits
-from edugraph_common.runtime.shared_state.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.job_store import Jobs, redis_of
 from edugraph_common.runtime.shared_state.live_counts import LiveCounts
 from edugraph_common.runtime.shared_state.live_waiting import LiveWaiting
 from edugraph_common.runtime.shared_state.object_store import Blobs
@@ -116,9 +116,7 @@ def open_gateway(
     new_id: Callable[[], str] = lambda: secrets.token_hex(12),
 ) -> Gateway:
     """Return a gateway that is connected to nothing yet: each client connects at its first use."""
-    client = connect(
-        settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT_SECONDS, retries=1
-    )
+    client = redis_of(settings, timeout=REDIS_TIMEOUT_SECONDS, retries=1)
     issuer = Issuer(settings) if settings.oidc_issuer else None
     celery_app = make_publisher("edugraph-gateway", settings)
     held_queues = HeldQueues(client, now)

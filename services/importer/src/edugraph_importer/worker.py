@@ -24,7 +24,7 @@ from edugraph_common.runtime.shared_state.analysis_window import AnalysisWindows
 from edugraph_common.runtime.shared_state.audit import Audit
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
 from edugraph_common.runtime.shared_state.graph_changes import GraphChanges
-from edugraph_common.runtime.shared_state.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.job_store import Jobs, redis_of
 from edugraph_common.runtime.shared_state.live_texts import LiveTextNumbers
 from edugraph_common.runtime.shared_state.live_waiting import LiveWaiting
 from edugraph_common.runtime.shared_state.object_store import Blobs
@@ -51,7 +51,7 @@ def make_worker(settings: Settings) -> App:
     set_up_worker(app, settings)
 
     app.servers = {
-        "redis": partial(ask_redis, settings.redis_url.get_secret_value()),
+        "redis": partial(ask_redis, settings),
         "neo4j": _ask_graph,
         "blobs": partial(ask_blobs, settings.blob_url),
     }
@@ -59,7 +59,7 @@ def make_worker(settings: Settings) -> App:
 
     @cache
     def importer() -> Importer:
-        client = connect(settings.redis_url.get_secret_value())
+        client = redis_of(settings)
         now = partial(datetime.now, UTC)
         kept = RecordRetention(
             settings.graph_text_retention_days,

@@ -20,7 +20,7 @@ from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller, KeyRin
 from edugraph_common.runtime.shared_state.digests import DigestMails, Digests
 from edugraph_common.runtime.shared_state.draft_permits import DraftPermits
 from edugraph_common.runtime.shared_state.graph_changes import GraphChanges
-from edugraph_common.runtime.shared_state.job_store import connect
+from edugraph_common.runtime.shared_state.job_store import redis_of
 from edugraph_common.runtime.shared_state.lti import LaunchReader, UsedNonces, platforms_of
 from edugraph_common.runtime.shared_state.oidc import Issuer, keeper_of
 from edugraph_common.runtime.shared_state.rate_limiter import RateLimiter
@@ -201,9 +201,7 @@ def open_insights(
     settings: InsightsSettings, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> Insights:
     """Return the parts of insights. No connection is open yet: each client connects at its first use."""
-    client = connect(
-        settings.redis_url.get_secret_value(), timeout=REDIS_TIMEOUT_SECONDS, retries=1
-    )
+    client = redis_of(settings, timeout=REDIS_TIMEOUT_SECONDS, retries=1)
 
     def ping() -> None:
         with redis_errors():

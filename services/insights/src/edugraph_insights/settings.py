@@ -11,7 +11,7 @@ from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.data_sources import TimeZone
 from edugraph_common.runtime.service.loopback_only import refuse_open_network
 from edugraph_common.runtime.service.lti_key import LtiKey
-from edugraph_common.runtime.service.settings import LtiSettings, OidcSettings
+from edugraph_common.runtime.service.settings import LtiSettings, OidcSettings, RedisSettings
 
 # A mail address in ASCII. Nothing of it can end a header or begin another address.
 ADDRESS = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$"
@@ -49,7 +49,7 @@ class HelpThresholds(ContractModel):
 HeadSees = Literal["persons", "groups", "cells"]
 
 
-class InsightsSettings(OidcSettings, LtiSettings):
+class InsightsSettings(RedisSettings, OidcSettings, LtiSettings):
     """The settings of insights. Insights has no access to the broker or to the object store."""
 
     insights_host: str = Field(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from edugraph_common.contracts.findings import Kind
+from edugraph_common.runtime.shared_state.key_prefix import name_in_redis
 
 if TYPE_CHECKING:
     from redis.commands.core import Script
@@ -91,7 +92,7 @@ class AnswerStore:
         missing = [key for key in keys if key not in found]
         if not missing:
             return found
-        names = [(_answer_key(kind, key), _lease_key(kind, key)) for key in missing]
+        names = [(_answer_key(kind, key), self._lease_key(kind, key)) for key in missing]
         seen = self._run(
             self._look, names, [[lease_owner, self._lease_milliseconds]] * len(missing)
         )
@@ -123,7 +124,7 @@ class AnswerStore:
     ) -> None:
         """Give leases back. `reasons` has, by key, why a question has no answer, for the processes that wait."""
         notes = [[lease_owner, _NOTE_MILLISECONDS, reasons.get(key, "")] for key in keys]
-        self._run(self._release, [(_lease_key(kind, key),) for key in keys], notes)
+        self._run(self._release, [(self._lease_key(kind, key),) for key in keys], notes)
 
     @contextmanager
     def renewed(self, kind: Kind, keys: Sequence[str], lease_owner: str) -> Iterator[None]:
@@ -132,7 +133,7 @@ class AnswerStore:
         They expire if Redis does not answer. The worst effect is that another process asks the same question again.
         """
         done = threading.Event()
-        names = [(_lease_key(kind, key),) for key in keys]
+        names = [(self._lease_key(kind, key),) for key in keys]
         args = [[lease_owner, self._lease_milliseconds]] * len(keys)
 
         def renew() -> None:
@@ -158,6 +159,14 @@ class AnswerStore:
             for own_names, own_args in zip(names, args, strict=True):
                 script(keys=own_names, args=own_args, client=pipe)
             return list(pipe.execute())
+
+    def _lease_key(self, kind: str, key: str) -> str:
+        """Return the key of a lease. The braces keep it on the node of its answer in a Redis cluster.
+
+        A key without braces is on the node of its whole name, so the prefix stands in the braces, too.
+        """
+        answer = name_in_redis(self._redis, _answer_key(kind, key))
+        return f"{_LEASES}:{{{answer}}}"
 
     def count(self, hits: int, misses: int) -> None:
         with self._redis.pipeline(transaction=False) as pipe:
@@ -203,11 +212,6 @@ def _unlinked(server: "redis.Redis", names: Sequence[bytes | str]) -> int:
 
 def _answer_key(kind: str, key: str) -> str:
     return f"{_ANSWERS}:{kind}:{key}"
-
-
-def _lease_key(kind: str, key: str) -> str:
-    """Return the key of a lease. The braces keep it on the node of its answer in a Redis cluster."""
-    return f"{_LEASES}:{{{_answer_key(kind, key)}}}"
 
 
 def _text(value: bytes | str) -> str:

@@ -110,6 +110,9 @@ def make_app(name: str, settings: Settings) -> App:
         result_extended=False,
         result_expires=settings.result_retention_days * 86_400,
         result_chord_expires=RESULTS_KEPT_SECONDS,
+        # Before each key of Celery's result store. Celery and kombu put an underscore after a prefix without a colon.
+        result_backend_transport_options={"global_keyprefix": settings.redis_key_prefix},
+        redis_key_prefix=settings.redis_key_prefix,
         redis_socket_timeout=30.0,
         redis_socket_keepalive=True,
         redis_retry_on_timeout=True,
@@ -142,6 +145,7 @@ def make_app(name: str, settings: Settings) -> App:
         app.conf.broker_transport_options = {
             "visibility_timeout": 2 * HARD_TIME_LIMIT_SECONDS,
             "health_check_interval": 10,
+            "global_keyprefix": settings.redis_key_prefix,
             # One step turns priorities off. In Redis' transport a high number would be the least urgent one.
             "priority_steps": [0],
         }

@@ -26,7 +26,7 @@ from edugraph_common.contracts.routes import QUEUES
 from edugraph_common.runtime.messaging.packed_rows import with_plain_rows
 from edugraph_common.runtime.service.redis_errors import redis_errors
 from edugraph_common.runtime.service.settings import Settings
-from edugraph_common.runtime.shared_state.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.job_store import Jobs, redis_of
 from edugraph_common.runtime.shared_state.object_store import BlobMissing, Blobs
 
 FOLDER = "dead"
@@ -580,7 +580,7 @@ def _json_value(value: Any) -> Any:
 
 def open_dead_letters(settings: Settings) -> DeadLetterStore:
     """Return the store. It connects at its first use."""
-    client = connect(settings.redis_url.get_secret_value())
+    client = redis_of(settings)
     jobs = Jobs(client, settings.job_retention_seconds)
     retention = timedelta(days=settings.dead_letter_retention_days)
     return DeadLetterStore(

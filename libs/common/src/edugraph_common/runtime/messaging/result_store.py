@@ -71,7 +71,11 @@ class ResultStore(RedisBackend):
     def _has_lost_job(self, request: Any) -> bool:
         """Return whether Redis has lost the job of the chord. Return False for a chord without a job."""
         job_id = job_of(request.chord["args"])
-        return bool(job_id) and not self.client.exists(keys_of_job(job_id)[0])
+        if not job_id:
+            return False
+        # Celery's client has no prefix of its own: Celery puts it before the keys that it knows.
+        key = f"{self.app.conf.redis_key_prefix}{keys_of_job(job_id)[0]}"
+        return not self.client.exists(key)
 
     def _counted_before(self, request: Any) -> bool:
         """Return whether this member and all others were counted already."""

@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from edugraph_common.contracts.contract_model import ContractModel
+from edugraph_common.contracts.personal_data import PLACES, Store
 from edugraph_common.contracts.platform_addresses import platform_key
 
 JOB_RETENTION_DAYS = 30
@@ -88,7 +89,36 @@ class PlatformSettings(BaseSettings):
         return value
 
 
-class Settings(PlatformSettings, BrokerSettings):
+class RedisSettings(BaseSettings):
+    """The settings of every process that uses Redis."""
+
+    model_config = SettingsConfigDict(env_prefix="EDUGRAPH_", extra="ignore", frozen=True)
+
+    redis_url: SecretStr = Field(description="redis:// or rediss://: results, jobs, cache, limiter")
+    redis_key_prefix: str = Field(
+        default="",
+        pattern=r"^([a-z0-9][a-z0-9._-]{0,62}:)?$",
+        description="before the name of each key, where several schools share a Redis: school-a: (small letters, "
+        "digits, . _ - and a colon at the end); it never changes; empty: names as they are",
+    )
+
+    @field_validator("redis_key_prefix")
+    @classmethod
+    def prefix_begins_no_other_key(cls, value: str) -> str:
+        """Raise ValueError if keys with this prefix could be keys of an installation without one."""
+        for place in PLACES:
+            if place.store is not Store.REDIS or not value:
+                continue
+            for pattern in place.patterns:
+                beginning = pattern.partition("*")[0]
+                if beginning and value.startswith(beginning):
+                    raise ValueError(f"must not begin as the keys {pattern} do")
+                if beginning.startswith(value):
+                    raise ValueError(f"must not be what the keys {pattern} begin with")
+        return value
+
+
+class Settings(RedisSettings, PlatformSettings, BrokerSettings):
     """The settings that the services share. The defaults do not open any access."""
 
     broker_management_url: SecretStr | None = Field(
@@ -99,7 +129,6 @@ class Settings(PlatformSettings, BrokerSettings):
         default={},
         description='JSON, for `edugraph topology apply`: passwords of each service\'s own user, {"gateway": "…"}',
     )
-    redis_url: SecretStr = Field(description="redis:// or rediss://: results, jobs, cache, limiter")
     blob_url: str = Field(
         description="a folder, or a URL that fsspec knows, shared by gateway and workers; the images have s3://"
     )

@@ -28,6 +28,7 @@ from edugraph_common.contracts.contract_model import MessageModel
 from edugraph_common.contracts.errors import Retryable
 from edugraph_common.runtime.service.redis_errors import redis_errors
 from edugraph_common.runtime.service.settings import AUDIT_RETENTION_DAYS
+from edugraph_common.runtime.shared_state.key_prefix import name_in_redis
 
 ENTRIES = "edugraph:audit:entries"
 ENDED = "edugraph:audit:ended"  # number and hash of the last entry that has ended
@@ -194,7 +195,16 @@ class Audit:
             mark = self._sealed(entry.model_copy(update={"action": "capped"}), link)
             with redis_errors():
                 state, last = self._append(
-                    keys, [ENTRIES, ENDED, known_last, most, text, mark, ONCE_SECONDS]
+                    keys,
+                    [
+                        name_in_redis(self._redis, ENTRIES),
+                        name_in_redis(self._redis, ENDED),
+                        known_last,
+                        most,
+                        text,
+                        mark,
+                        ONCE_SECONDS,
+                    ],
                 )
             self._last = last
             if state == "changed":

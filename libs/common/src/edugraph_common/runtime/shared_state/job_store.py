@@ -35,7 +35,8 @@ from edugraph_common.contracts.outcomes import (
 )
 from edugraph_common.contracts.record_keys import DEFAULT_SOURCE
 from edugraph_common.runtime.service.redis_errors import redis_errors
-from edugraph_common.runtime.service.settings import JOB_RETENTION_DAYS
+from edugraph_common.runtime.service.settings import JOB_RETENTION_DAYS, RedisSettings
+from edugraph_common.runtime.shared_state.key_prefix import PrefixedRedis
 from edugraph_common.runtime.shared_state.task_owners import KEPT_SECONDS as TASK_OWNER_KEPT_SECONDS
 from edugraph_common.runtime.shared_state.task_owners import task_owner_key
 
@@ -93,9 +94,15 @@ MessageState = Literal["open", "ended", "cancelled", "stale", "unknown"]
 Claim = Literal["begun", "unknown", "cancelled", "stale", "sent", "busy"]
 
 
-def connect(url: str, *, timeout: float = 10, retries: int = 3) -> "redis.Redis":
-    """Return a client that tries `retries` + 1 times and gives up each time after `timeout` seconds."""
-    return redis.Redis.from_url(
+def connect(url: str, *, prefix: str = "", timeout: float = 10, retries: int = 3) -> "redis.Redis":
+    """Return a client that tries `retries` + 1 times and gives up each time after `timeout` seconds.
+
+    With a prefix, each key begins with it (key_prefix.py). Services use `redis_of`, which does not forget it.
+    """
+    kind: type[redis.Redis] = redis.Redis
+    if prefix:
+        kind = PrefixedRedis
+    client = kind.from_url(
         url,
         decode_responses=True,
         socket_timeout=timeout,
@@ -103,6 +110,15 @@ def connect(url: str, *, timeout: float = 10, retries: int = 3) -> "redis.Redis"
         health_check_interval=15,
         retry=Retry(ExponentialBackoff(cap=2, base=0.05), retries),
     )
+    if isinstance(client, PrefixedRedis):
+        client.key_prefix = prefix
+    return client
+
+
+def redis_of(settings: RedisSettings, *, timeout: float = 10, retries: int = 3) -> "redis.Redis":
+    """Return a client for the Redis and the key prefix of these settings. The rest is as in `connect`."""
+    url = settings.redis_url.get_secret_value()
+    return connect(url, prefix=settings.redis_key_prefix, timeout=timeout, retries=retries)
 
 
 class NewJob(NamedTuple):

@@ -163,56 +163,62 @@ ACCESS: dict[RedisService, Access] = {
 }
 
 
-def redis_user(service: RedisService) -> str:
-    return f"edugraph-{service}"
+def redis_user(service: RedisService, prefix: str = "") -> str:
+    """Return the name of a service's user: edugraph-gateway, or school-a-gateway with the prefix `school-a:`."""
+    school = prefix.removesuffix(":") or "edugraph"
+    return f"{school}-{service}"
 
 
-def rules_of(service: RedisService) -> tuple[str, ...]:
-    """Return the permissions of the service's user as rules of ACL SETUSER."""
+def rules_of(service: RedisService, prefix: str = "") -> tuple[str, ...]:
+    """Return the permissions of the service's user as rules of ACL SETUSER. All its keys begin with the prefix."""
     access = ACCESS[service]
     rules = []
     for name in access.uses:
-        rules += [f"~{pattern}" for pattern in keys_in_redis(name)]
+        rules += [f"~{prefix}{pattern}" for pattern in keys_in_redis(name)]
     for name in access.reads:
-        rules += [f"%R~{pattern}" for pattern in keys_in_redis(name)]
+        rules += [f"%R~{prefix}{pattern}" for pattern in keys_in_redis(name)]
     if _RESULTS in access.uses:
-        rules += [f"&{channel}" for channel in keys_in_redis(_RESULTS)]
+        rules += [f"&{prefix}{channel}" for channel in keys_in_redis(_RESULTS)]
         rules.append("+@pubsub")
     # Selectors: these commands on these keys, in addition to all other rules.
     selectors = []
     for name in access.appends:
-        selectors += [f"({_APPENDING} ~{pattern})" for pattern in keys_in_redis(name)]
+        selectors += [f"({_APPENDING} ~{prefix}{pattern})" for pattern in keys_in_redis(name)]
     return (*rules, *_COMMANDS, *_SCRIPTS, *_LOOKING, *access.commands, *selectors)
 
 
-def line_of(service: RedisService, password_hash: str) -> str:
+def line_of(service: RedisService, password_hash: str, prefix: str = "") -> str:
     """Return the user's line in Redis' configuration. `password_hash` is a SHA-256 in hexadecimal digits."""
     return " ".join(
         (
             "user",
-            redis_user(service),
+            redis_user(service, prefix),
             "on",
             f"#{password_hash}",
             "resetchannels",
-            *rules_of(service),
+            *rules_of(service, prefix),
         )
     )
 
 
-def apply_redis_users(client: "redis.Redis", passwords: Mapping[RedisService, str]) -> None:
+def apply_redis_users(
+    client: "redis.Redis", passwords: Mapping[RedisService, str], prefix: str = ""
+) -> None:
     """Create or change a user for each service that has a password.
 
-    The users last until Redis restarts; a permanent server has them in its configuration. All installations use the
-    same names, also in different databases of one Redis, and a new password would lock out the other installation.
+    The users last until Redis restarts; a permanent server has them in its configuration. All installations with the
+    same prefix use the same names, also in different databases of one Redis, and a new password would lock out the
+    other installation.
     Raises UsersTaken if one of the users is logged in, and redis.RedisError.
     """
     in_use = {each["user"] for each in client.client_list()}
-    if taken := sorted(in_use.intersection(map(redis_user, passwords))):
+    names = {redis_user(service, prefix) for service in passwords}
+    if taken := sorted(in_use.intersection(names)):
         raise UsersTaken(
             f"Somebody is logged in to this Redis as {', '.join(taken)}: another installation uses it. "
             "Stop that one, or give this one a Redis of its own."
         )
     for service, password in passwords.items():
         hashed = hashlib.sha256(password.encode()).hexdigest()
-        _, name, *rules = line_of(service, hashed).split(" ")
+        _, name, *rules = line_of(service, hashed, prefix).split(" ")
         client.execute_command("ACL", "SETUSER", name, "reset", *rules)  # type: ignore[no-untyped-call]

@@ -6,7 +6,8 @@ import redis
 
 from edugraph_common.contracts.errors import Retryable, ServerAway, cause_of, what
 from edugraph_common.runtime.service.redis_errors import LOGIN_ERRORS
-from edugraph_common.runtime.shared_state.job_store import JOBS, connect
+from edugraph_common.runtime.service.settings import RedisSettings
+from edugraph_common.runtime.shared_state.job_store import JOBS, redis_of
 from edugraph_common.runtime.shared_state.object_store import Blobs
 
 TIMEOUT_SECONDS = 4.0
@@ -14,11 +15,11 @@ TIMEOUT_SECONDS = 4.0
 _ABSENT = "asked-by-a-worker"
 
 
-def ask_redis(url: str) -> None:
+def ask_redis(settings: RedisSettings) -> None:
     """Log in to Redis and read one key. Raise ServerAway if Redis does not answer or refuses the user."""
-    user = unquote(urlsplit(url).username or "")
+    user = unquote(urlsplit(settings.redis_url.get_secret_value()).username or "")
     try:
-        with connect(url, timeout=TIMEOUT_SECONDS, retries=0) as client:
+        with redis_of(settings, timeout=TIMEOUT_SECONDS, retries=0) as client:
             client.zcard(JOBS)
     except LOGIN_ERRORS as error:
         who = "a login without a user name"

@@ -15,7 +15,7 @@ from edugraph_common.contracts.routes import ROUTES
 from edugraph_common.runtime.messaging.headers import published_at
 from edugraph_common.runtime.messaging.publisher import job_of
 from edugraph_common.runtime.service.settings import Settings
-from edugraph_common.runtime.shared_state.job_store import Jobs, connect
+from edugraph_common.runtime.shared_state.job_store import Jobs, redis_of
 
 # The note is tried only for a short time: if Redis is away, the task itself waits or fails.
 TIMEOUT_SECONDS = 2.0
@@ -28,9 +28,7 @@ def note_deliveries(settings: Settings) -> None:
 
     @cache
     def jobs() -> Jobs:  # opened at the first use in each child of the pool
-        return Jobs(
-            connect(settings.redis_url.get_secret_value(), timeout=TIMEOUT_SECONDS, retries=1)
-        )
+        return Jobs(redis_of(settings, timeout=TIMEOUT_SECONDS, retries=1))
 
     def note(task: Any, args: Any, **_: Any) -> None:
         job_id = job_of(args)
