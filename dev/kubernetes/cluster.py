@@ -28,7 +28,7 @@ from tools import cache
 from tools.common import ServerError, last_lines, say
 
 from . import manifests
-from .programs import Options, Programs, missing, programs
+from .programs import Options, Programs, missing, of_containerd, programs
 
 NAME = "edukube"  # of the network namespace and its link
 RUN = Path("/run/edugraph-kubernetes")
@@ -200,7 +200,8 @@ class Cluster:
              f"--initial-cluster={NODE}=http://127.0.0.1:2380"],
         )  # fmt: skip
         self._start(
-            "containerd", [_which("containerd"), f"--config={self.state}/etc/containerd.toml"]
+            "containerd",
+            [str(of_containerd("containerd")), f"--config={self.state}/etc/containerd.toml"],
         )
         self._start(
             "kube-apiserver",
@@ -221,7 +222,7 @@ class Cluster:
         self._until(
             "containerd answers",
             "containerd",
-            lambda: _works("ctr", "--address", str(RUN / "containerd.sock"), "version"),
+            lambda: _works(*_ctr(), "version"),
         )
         for program in ("pause", "coredns", "metrics-server", *_parts(options)):
             self.load([self._program_image(program)])
@@ -399,18 +400,7 @@ class Cluster:
     def load(self, archives: list[Path]) -> None:
         """Load images into the node's containerd."""
         for archive in archives:
-            _run(
-                [
-                    "ctr",
-                    "--address",
-                    str(RUN / "containerd.sock"),
-                    "--namespace",
-                    "k8s.io",
-                    "images",
-                    "import",
-                    str(archive),
-                ]
-            )
+            _run([*_ctr(), "images", "import", str(archive)])
 
     def _start(self, name: str, command: list[str]) -> None:
         if _alive(name):
@@ -488,14 +478,13 @@ class Cluster:
 
     @staticmethod
     def _end_containers() -> None:
-        ctr = ["ctr", "--address", str(RUN / "containerd.sock"), "--namespace", "k8s.io"]
-        for task in _output(*ctr, "tasks", "ls", "-q").split():
-            _works(*ctr, "tasks", "kill", "-s", "SIGKILL", "-a", task)
+        for task in _output(*_ctr(), "tasks", "ls", "-q").split():
+            _works(*_ctr(), "tasks", "kill", "-s", "SIGKILL", "-a", task)
         time.sleep(1)
-        for task in _output(*ctr, "tasks", "ls", "-q").split():
-            _works(*ctr, "tasks", "rm", "-f", task)
-        for container in _output(*ctr, "containers", "ls", "-q").split():
-            _works(*ctr, "containers", "rm", container)
+        for task in _output(*_ctr(), "tasks", "ls", "-q").split():
+            _works(*_ctr(), "tasks", "rm", "-f", task)
+        for container in _output(*_ctr(), "containers", "ls", "-q").split():
+            _works(*_ctr(), "containers", "rm", container)
 
     def _unmount(self) -> None:
         def ours() -> list[str]:
@@ -661,11 +650,13 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _which(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        raise ServerError(f"there is no {name}")
-    return found
+def _ctr() -> list[str]:
+    """Return the beginning of a command for our containerd."""
+    return [
+        str(of_containerd("ctr")),
+        f"--address={RUN / 'containerd.sock'}",
+        "--namespace=k8s.io",
+    ]
 
 
 def _run(command: list[str]) -> None:

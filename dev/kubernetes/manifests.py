@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .programs import of_containerd
+
 
 def image(program: str) -> str:
     return f"localhost/edugraph-kubernetes-{program}:1"
@@ -38,6 +40,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
     default_runtime_name = "runc"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
+      runtime_path = "{of_containerd("containerd-shim-runc-v2")}"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         SystemdCgroup = false
   [plugins."io.containerd.grpc.v1.cri".cni]

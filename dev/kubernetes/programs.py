@@ -1,6 +1,6 @@
-"""Builds Kubernetes' own programs from Go modules, once for all checkouts. It takes about eight minutes on two cores.
+"""Builds Kubernetes' own programs from Go modules, once for all checkouts. It takes about ten minutes on two cores.
 
-The build needs only a Go module proxy and Debian's packages for containerd, and no registry or download site.
+The build needs only a Go module proxy and some packages of Debian, and no registry or download site.
 """
 
 from __future__ import annotations
@@ -20,17 +20,20 @@ from dev.debian import packages as debian
 from tools import cache
 from tools.common import ServerError, last_lines, say
 
-KUBERNETES = "1.34.4"
+# The version of the gates. EDUGRAPH_TEST_KUBERNETES=1.35.4 tries another one.
+KUBERNETES = "1.37.2"
+# Debian has versions of containerd for which no kubelet after 1.35 starts.
+CONTAINERD = "2.2.9"
 METRICS_SERVER = "0.8.0"
 COREDNS = "1.13.1"
 POLICIES = "0.8.0"
 KEDA = "2.20.2"
 OPERATOR = "0.85.0"
 PROMETHEUS = "3.5.0"
+CONTAINERD_FOLDER = f"kubernetes-containerd-{CONTAINERD}"
 OLDEST_GO = (1, 24)
 TRIES = 3
 PACKAGES = (
-    "containerd",
     "runc",
     "containernetworking-plugins",
     "iptables",
@@ -144,7 +147,7 @@ def missing() -> str | None:
         return "a cluster of its own needs root; give one by KUBECONFIG instead"
     if debian.debian_number() is None:
         return (
-            "a cluster of its own is made from Debian's containerd; give one by KUBECONFIG instead"
+            "a cluster of its own is made with packages of Debian; give one by KUBECONFIG instead"
         )
     if reason := missing_for_building():
         return f"{reason}; give one by KUBECONFIG instead"
@@ -185,6 +188,7 @@ def programs(options: Options) -> Programs:
             debian.apt_install(*PACKAGES)
             break
     base = kubernetes().folder
+    cache.built(CONTAINERD_FOLDER, _containerd)
     parts: list[tuple[bool, str, Callable[[Path, int], None]]] = [
         (options.policies, f"kubernetes-policies-{POLICIES}", _policies),
         (options.keda, f"kubernetes-keda-{KEDA}", _keda),
@@ -198,7 +202,17 @@ def programs(options: Options) -> Programs:
 
 def kubernetes() -> Programs:
     """Return Kubernetes' own programs, without the programs that run pods. The missing ones are built first."""
-    return Programs(cache.built(f"kubernetes-{KUBERNETES}", _kubernetes))
+    return Programs(cache.built(f"kubernetes-{kubernetes_version()}", _kubernetes))
+
+
+def kubernetes_version() -> str:
+    """Return the version of Kubernetes that the cluster has."""
+    return os.environ.get("EDUGRAPH_TEST_KUBERNETES", KUBERNETES)
+
+
+def of_containerd(name: str) -> Path:
+    """Return the path of one of containerd's programs: containerd, containerd-shim-runc-v2, ctr."""
+    return cache.folder() / CONTAINERD_FOLDER / "bin" / name
 
 
 def _link(extra: Path, base: Path) -> None:
@@ -268,8 +282,9 @@ def _copy(folder: Path, name: str, module: str, version: str) -> Path:
 
 
 def _kubernetes(folder: Path, lock: int) -> None:
+    version = kubernetes_version()
     say(
-        f"building Kubernetes {KUBERNETES} with Go: about eight minutes, once for this machine",
+        f"building Kubernetes {version} with Go: about ten minutes, once for this machine",
         "kubernetes",
     )
     source = folder / "source" / "kubernetes"
@@ -278,17 +293,18 @@ def _kubernetes(folder: Path, lock: int) -> None:
         (source / name / "main.go").write_text(text)
     # The repository has its staging modules as folders of version v0.0.0. The published modules of the same release
     # replace them.
-    needed = Path(_download("k8s.io/kubernetes", KUBERNETES)["GoMod"]).read_text()
+    needed = Path(_download("k8s.io/kubernetes", version)["GoMod"]).read_text()
     staging = sorted(set(re.findall(r"^\s*(k8s\.io/[a-z-]+) v0\.0\.0$", needed, re.MULTILINE)))
-    replaced = "\n".join(f"replace {name} => {name} v0.{KUBERNETES[2:]}" for name in staging)
+    replaced = "\n".join(f"replace {name} => {name} v0.{version[2:]}" for name in staging)
+    language = re.search(r"^go (\d+\.\d+)\S*$", needed, re.MULTILINE)
+    if language is None:
+        raise ServerError(f"go.mod of Kubernetes {version} names no version of Go")
     (source / "go.mod").write_text(
-        f"module edugraph/kubernetes\n\ngo 1.24.4\n\ngodebug default=go1.24\n\nrequire (\n"
-        f"\tk8s.io/kubernetes v{KUBERNETES}\n\tsigs.k8s.io/metrics-server v{METRICS_SERVER}\n)\n\n{replaced}\n"
+        f"module edugraph/kubernetes\n\n{language[0]}\n\ngodebug default=go{language[1]}\n\n"
+        f"require k8s.io/kubernetes v{version}\n\n{replaced}\n"
     )
-    prefix, minor = "k8s.io/component-base/version", KUBERNETES.split(".")[1]
-    flags = (
-        f"-X {prefix}.gitVersion=v{KUBERNETES} -X {prefix}.gitMajor=1 -X {prefix}.gitMinor={minor}"
-    )
+    prefix, minor = "k8s.io/component-base/version", version.split(".")[1]
+    flags = f"-X {prefix}.gitVersion=v{version} -X {prefix}.gitMajor=1 -X {prefix}.gitMinor={minor}"
     for name in (
         "kube-apiserver",
         "kube-controller-manager",
@@ -300,7 +316,9 @@ def _kubernetes(folder: Path, lock: int) -> None:
         _go(folder, name, source, f"k8s.io/kubernetes/cmd/{name}", flags, lock)
     _go(folder, "etcd", source, "./etcd", "", lock)
     _go(folder, "pause", source, "./pause", "", lock)
-    _go(folder, "metrics-server", source, "sigs.k8s.io/metrics-server/cmd/metrics-server", "", lock)
+    # The metrics server needs the libraries of an earlier Kubernetes.
+    metrics = _copy(folder, "metrics-server", "sigs.k8s.io/metrics-server", METRICS_SERVER)
+    _go(folder, "metrics-server", metrics, "./cmd/metrics-server", "", lock)
     dns = folder / "source" / "coredns"
     dns.mkdir()
     (dns / "main.go").write_text(COREDNS_MAIN)
@@ -308,6 +326,13 @@ def _kubernetes(folder: Path, lock: int) -> None:
         f"module edugraph/coredns\n\ngo 1.24.0\n\nrequire github.com/coredns/coredns v{COREDNS}\n"
     )
     _go(folder, "coredns", dns, ".", "", lock)
+
+
+def _containerd(folder: Path, lock: int) -> None:
+    source = _copy(folder, "containerd", "github.com/containerd/containerd/v2", CONTAINERD)
+    for name in ("containerd", "containerd-shim-runc-v2", "ctr"):
+        flags = f"-X github.com/containerd/containerd/v2/version.Version={CONTAINERD}"
+        _go(folder, name, source, f"./cmd/{name}", flags, lock)
 
 
 def _policies(folder: Path, lock: int) -> None:
