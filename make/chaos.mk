@@ -19,3 +19,7 @@ chaos-cluster: env-dev ## three RabbitMQ nodes, the leader of each queue killed 
 chaos-tests: env-dev ## backup and restore, and each degraded mode, on servers of their own (a quarter of an hour)
 	@EDUGRAPH_SLOW=1 $(RUN) pytest tests/chaos $(PYTEST_ARGS)
 .PHONY: chaos-tests
+
+bench-restore: env-dev ## seconds of a backup and a restore of 1,000,000 records, and whether an erased person comes back (half an hour); BENCH_ARGS="--records 20000"
+	@$(CHAOS)/restoring.py $(BENCH_ARGS)
+.PHONY: bench-restore

@@ -1,6 +1,6 @@
 # What is too slow for each change, named and timed. docs/testing.md has how long each step takes.
 NIGHTLY := coverage embedded-tests research-test "invariants EXAMPLES=50" traps-quick flower-test "bench-gateway BENCH_ARGS=--smoke" "bench-import BENCH_ARGS=--smoke" "bench-live BENCH_ARGS=--smoke" \
-  "bench-analyze BENCH_ARGS=--smoke" "bench-redis BENCH_ARGS=--smoke" "bench-mastery BENCH_ARGS=--smoke" "bench-growth BENCH_ARGS=--smoke" "bench-persons BENCH_ARGS=--smoke" \
+  "bench-analyze BENCH_ARGS=--smoke" "bench-redis BENCH_ARGS=--smoke" "bench-mastery BENCH_ARGS=--smoke" "bench-growth BENCH_ARGS=--smoke" "bench-persons BENCH_ARGS=--smoke" "bench-restore BENCH_ARGS='--records 20000 --erased 5'" \
   "bench-insights BENCH_ARGS=--smoke" \
   "evaluate EVALUATE_ARGS=--help" "fuzz FUZZ_SEED=$$(( $$(date +%s) / 86400 ))" test-servers-stop \
   "chaos CHAOS_SEEDS=1 CHAOS_RECORDS=10000 CHAOS_TEXTS=200" "chaos-live SEEDS=$$(( $$(date +%s) / 86400 )) CHAOS_ARGS='--only kill swallow --rate 10'" up observe observe-stop down servers-stop

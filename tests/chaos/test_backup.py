@@ -1,14 +1,12 @@
 """Backup and restore, as docs/operations.md tells it: everything is lost, and comes back from three copies."""
 
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
-import redis
+from backing_up import copy_redis, dump_graph, load_graph, lose_everything, restore_redis
 from command_line import edugraph
 from feeding import Client, cook
 from ground import Ground
@@ -21,9 +19,6 @@ from waiting import until
 from edugraph_cli.serving import declare_topology
 from edugraph_common.contracts.outcomes import ENDED
 from edugraph_common.runtime.messaging.celery_app import make_publisher
-from tools import cache
-from tools.servers.neo4j import Neo4j, find_java
-from tools.servers.server import clean_env
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600), slow]
 PARTS = ("gateway", "importer", "findings", "analyzer")
@@ -62,61 +57,17 @@ def back_up(ground: Ground, environment: dict[str, str], folder: Path) -> None:
     letters = succeeding(environment, "dead", "export", "data_import")
     (folder / "letters.ndjson").write_text(letters)
     copy_redis(ground, folder)
-    ground.stop("neo4j")
-    neo4j_admin(ground, "database", "dump", "neo4j", f"--to-path={folder}")
-
-
-def copy_redis(ground: Ground, folder: Path) -> None:
-    """A new append-only file, and no other one begun while it is copied."""
-    with redis.Redis.from_url(ground.direct["EDUGRAPH_REDIS_URL"]) as client:
-        client.config_set("auto-aof-rewrite-percentage", 0)
-        client.bgrewriteaof()
-        until(lambda: not rewriting(client), 30)
-        shutil.copytree(
-            ground.servers["redis"].checkout.folder("redis") / "appendonlydir",
-            folder / "appendonlydir",
-        )
-        client.config_set("auto-aof-rewrite-percentage", 100)
-
-
-def rewriting(client: "redis.Redis") -> bool:
-    state: dict[str, Any] = client.info("persistence")
-    return bool(state["aof_rewrite_in_progress"] or state["aof_rewrite_scheduled"])
-
-
-def lose_everything(ground: Ground) -> None:
-    for server in ground.servers.values():
-        server.kill()
-        server.down()
-        server.wipe()
+    dump_graph(ground, folder)
 
 
 def restore(ground: Ground, environment: dict[str, str], folder: Path) -> None:
-    place = ground.servers["redis"].checkout.folder("redis") / "appendonlydir"
-    shutil.copytree(folder / "appendonlydir", place)
-    for name in ground.servers:  # Neo4j too: its first start sets the password
-        ground.up(name)
-    ground.stop("neo4j")
-    neo4j_admin(
-        ground, "database", "load", "neo4j", f"--from-path={folder}", "--overwrite-destination=true"
-    )
-    ground.up("neo4j")
+    restore_redis(ground, folder)
+    ground.up("rabbitmq")
+    load_graph(ground, folder)
     declare_topology(environment)
     assert "data_import 1" in succeeding(
         environment, "dead", "restore", str(folder / "letters.ndjson")
     )
-
-
-def neo4j_admin(ground: Ground, *arguments: str) -> None:
-    server = ground.servers["neo4j"]
-    assert isinstance(server, Neo4j)
-    jars, home = cache.folder() / f"neo4j-{server.version}", server.home
-    command = [find_java(17), "-cp", f"{jars}/*", "org.neo4j.cli.AdminTool", *arguments]
-    env = clean_env(HOME=str(home), NEO4J_HOME=str(home), NEO4J_CONF=str(home / "conf"))
-    done = subprocess.run(
-        command, env=env, capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def succeeding(environment: dict[str, str], *arguments: str, url: str = "") -> str:
