@@ -84,12 +84,13 @@ class StoredVersion:
     def read(cls, label: str, properties: Sequence[Any]) -> "StoredVersion":
         """Read the properties that `stored_versions` and `lock_records` return.
 
-        Raise StaleRead if another transaction deletes the record at this moment. Then it has no properties.
+        Raise StaleRead if another transaction deletes the record at this moment. Then some or all of its properties
+        are missing.
         """
         record_type, timestamp, content_hash, reading, changed_at, accepted, row, history = (
             properties
         )
-        if timestamp is None:
+        if None in (record_type, timestamp, content_hash):
             raise StaleRead
         moment: datetime = timestamp.to_native()
         changed = moment
