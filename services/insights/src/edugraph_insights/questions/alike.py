@@ -54,12 +54,18 @@ def alike_sentences(facts: Facts, course: str) -> Iterator[AlikeSentences]:
         for point in row["points"] or [None]:
             at_point[point].add(sentence)
     verdicts = _verdicts(facts, records)
+    # A sentence is compared with many others, so its pairs of characters are counted once.
+    neighbours: dict[Sentence, Counter[str]] = {}
+    for sentence in records:
+        neighbours[sentence] = _neighbours(sentence.name)
     for one, other in sorted(_pairs(at_point, records)):
         judged = verdicts.get((one.id, other.id))
-        likeness = likeness_of(one.name, other.name)
+        likeness = _likeness(neighbours[one], neighbours[other])
         same = None
+        skipped = False
         if judged is not None:
             same = judged["same"]
+            skipped = bool(judged["skipped"])
         is_open = one.canonical != other.canonical and likeness >= LEAST_LIKENESS
         if same is None and not is_open:
             continue
@@ -72,7 +78,7 @@ def alike_sentences(facts: Facts, course: str) -> Iterator[AlikeSentences]:
             len(records[other]),
             likeness,
             same,
-            skipped=bool(judged is not None and judged["skipped"]),
+            skipped,
         )
 
 
@@ -99,12 +105,15 @@ def _verdicts(facts: Facts, sentences: Mapping[Sentence, set[str]]) -> dict[tupl
 
 def likeness_of(sentence: str, other: str) -> float:
     """Return the share of pairs of neighbouring characters that both sentences have, from 0 to 1."""
-    pairs = _neighbours(sentence)
-    other_pairs = _neighbours(other)
+    return _likeness(_neighbours(sentence), _neighbours(other))
+
+
+def _likeness(pairs: Counter[str], other_pairs: Counter[str]) -> float:
     number = pairs.total() + other_pairs.total()
     if number == 0:
         return 0.0
-    return 2 * (pairs & other_pairs).total() / number
+    shared = (pairs & other_pairs).total()
+    return 2 * shared / number
 
 
 def _neighbours(sentence: str) -> Counter[str]:
