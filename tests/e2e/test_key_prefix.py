@@ -6,25 +6,13 @@ import httpx
 import pytest
 import redis
 from engines import embedded_engine
+from two_mistakes import TWO_MISTAKES
 
 from edugraph_cli.serving import Pools, serving
 from edugraph_client import Client
 
 pytestmark = pytest.mark.embedded
 PREFIX = "school-a:"
-RECORDS = [
-    {
-        "type": "error_record",
-        "timestamp": "2026-01-05T08:00:00Z",
-        "data": {
-            "student_id": student,
-            "student_name": f"Name of {student}",
-            "course_id": "c-1",
-            "error_text": text,
-        },
-    }
-    for student, text in (("s-1", "1/2 + 1/3 = 2/5"), ("s-2", "3 x 0 = 3"))
-]
 
 
 def test_no_key_of_an_import_is_without_the_prefix(tmp_path: Path) -> None:
@@ -35,7 +23,7 @@ def test_no_key_of_an_import_is_without_the_prefix(tmp_path: Path) -> None:
             serving(environment, tmp_path / "logs", Pools(1, 1, 1)) as (url, insights, _),
             Client(url, insights_url=insights) as client,
         ):
-            accepted = client.import_records(RECORDS, analyze=True)
+            accepted = client.import_records(TWO_MISTAKES, analyze=True)
             *_, report = client.follow(accepted.job_id)
             assert (report.state, report.written, report.analysis.done) == ("succeeded", 2, 2)
             state = {"kind": "page", "name": "student", "values": {"student": "s-1"}}

@@ -19,6 +19,7 @@ from traps import Bench
 
 from edugraph_cli.embedded.valkey_server import valkey_server
 from edugraph_cli.processes import Processes
+from edugraph_common.runtime.shared_state.job_store import connect
 
 
 @pytest.fixture(
@@ -58,6 +59,15 @@ def redis_url(redis_of_session: str) -> str:
     """The address of a Redis that is empty when the tests of a file begin."""
     guard.empty_redis({"EDUGRAPH_REDIS_URL": redis_of_session})
     return redis_of_session
+
+
+@pytest.fixture
+def client(redis_url: str) -> "Iterator[redis.Redis]":
+    """A client of a Redis that is empty before and after the test."""
+    with connect(redis_url) as client:
+        client.flushdb()
+        yield client
+        client.flushdb()
 
 
 @pytest.fixture(scope="module")

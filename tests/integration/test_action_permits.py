@@ -21,14 +21,6 @@ TEACHER = Caller("key-1", (), ("teacher",), "T01")
 STUDENT, COURSE = "S05", "MATH8"
 
 
-@pytest.fixture
-def client(redis_url: str) -> "Iterator[redis.Redis]":
-    with connect(redis_url) as client:
-        client.flushdb()
-        yield client
-        client.flushdb()
-
-
 @pytest.mark.parametrize(
     ("caller", "student", "course"),
     [

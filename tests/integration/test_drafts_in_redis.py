@@ -1,7 +1,7 @@
 """Drafts by the real client of the model and a real Redis: the form of the request, the budget, and an erasure."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ from edugraph_common.runtime.shared_state.draft_permits import (
     DraftPermits,
     permit_of,
 )
-from edugraph_common.runtime.shared_state.job_store import connect
 from edugraph_common.runtime.shared_state.redis_texts import RedisTexts
 from edugraph_common.sources.person import Person, Scrubbed
 
@@ -48,14 +47,6 @@ BASIS = DraftBasis.model_validate(
 )
 MESSAGE = WriteDraft(job_id="j", basis=BASIS, permit=permit_of(TEACHER, BASIS))
 ANSWER = {"sentences": ["S1 adds denominators [1].", "S1 is lazy.", "All is well [2]."]}
-
-
-@pytest.fixture
-def client(redis_url: str) -> "Iterator[redis.Redis]":
-    with connect(redis_url) as client:
-        client.flushdb()
-        yield client
-        client.flushdb()
 
 
 class WithSocket(httpx2.MockTransport):

@@ -13,6 +13,7 @@ import redis
 from command_line import edugraph, edugraph_here
 from engines import own_vhost, refusals, with_own_redis_users
 from own_redis import OwnRedis, own_redis
+from two_mistakes import TWO_MISTAKES
 
 from edugraph_cli.serving import REDIS, Pools, serving, with_redis_users
 from edugraph_client import Client
@@ -31,19 +32,6 @@ from edugraph_common.runtime.shared_state.redis_users import (
 
 pytestmark = pytest.mark.real
 Own = dict[str, dict[str, str]]
-RECORDS = [
-    {
-        "type": "error_record",
-        "timestamp": "2026-01-05T08:00:00Z",
-        "data": {
-            "student_id": student,
-            "student_name": f"Name of {student}",
-            "course_id": "c-1",
-            "error_text": text,
-        },
-    }
-    for student, text in (("s-1", "1/2 + 1/3 = 2/5"), ("s-2", "3 x 0 = 3"))
-]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +61,7 @@ def test_each_service_does_its_whole_work_with_its_own_user(
         serving(environment, tmp_path / "logs", Pools(1, 1, 1), own=own) as (url, insights, _),
         Client(url, insights_url=insights) as client,
     ):
-        accepted = client.import_records(RECORDS, analyze=True)
+        accepted = client.import_records(TWO_MISTAKES, analyze=True)
         *_, report = client.follow(accepted.job_id)
         assert (report.state, report.written, report.analysis.done) == ("succeeded", 2, 2)
         assert all(check.ok for check in client.diagnosis().checks if check.name == "redis")
