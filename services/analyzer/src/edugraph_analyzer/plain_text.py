@@ -23,7 +23,7 @@ _LOOKALIKES = str.maketrans(
 )
 _WORD = re.compile("[A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u052f]+")
 _LATIN = re.compile("[A-Za-z]")
-_HAN = re.compile(r"[\u3400-\u9fff]")
+HAN = re.compile(r"[\u3400-\u9fff]")
 _LATIN_WORD = re.compile(r"[a-z]+", re.IGNORECASE)
 
 
@@ -39,7 +39,7 @@ def is_chinese(text: str) -> bool:
     """Return whether a text has more Chinese characters than words in Latin letters."""
     if text.isascii():
         return False
-    return len(_HAN.findall(text)) > len(_LATIN_WORD.findall(text))
+    return len(HAN.findall(text)) > len(_LATIN_WORD.findall(text))
 
 
 def readings_of(text: str) -> list[Reading]:

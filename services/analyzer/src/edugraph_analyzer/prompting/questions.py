@@ -14,7 +14,7 @@ from edugraph_analyzer.error_types import ErrorTypes, Language
 from edugraph_analyzer.findings.point_ids import with_ids
 from edugraph_analyzer.findings.schema import Answer, schema_of
 from edugraph_analyzer.name_model import FindNames, no_names, whole_names
-from edugraph_analyzer.plain_text import is_chinese
+from edugraph_analyzer.plain_text import HAN, is_chinese
 from edugraph_analyzer.prompting import prompts
 from edugraph_analyzer.prompting.injection import new_fence, speaks_to_model
 from edugraph_analyzer.prompting.relevance import candidates
@@ -33,7 +33,6 @@ _COURSE_WITH_ITEM_TOKENS = 60
 _JSON_OF_KEY = json.JSONEncoder(ensure_ascii=False)
 # A kind of mistake in a worked example, by its English name in the list that comes with the product.
 _EXAMPLE_TYPE = re.compile(r"\{\{error type ([^{}]+)\}\}")
-_HAN = re.compile(r"[\u3400-\u9fff]")
 # A place of a prompt with one text for each language of the school.
 _IN_LANGUAGE = re.compile(r"\{\{en: ([^{}|]+)\|zh: ([^{}|]+)\}\}")
 # The word for Chinese in prompts.
@@ -186,7 +185,7 @@ def question_of(
     known = dict.fromkeys((*document.known_points, *points_of_neighbours))
     # Names in the language of the text come first: a small model answers in the language of the first name.
     text_is_chinese = is_chinese(document.text)
-    points = tuple(sorted(known, key=lambda point: bool(_HAN.search(point)) != text_is_chinese))
+    points = tuple(sorted(known, key=lambda point: bool(HAN.search(point)) != text_is_chinese))
     # A few knowledge points are part of the course's description. If there are many, each item has its candidates.
     are_few = len(points) <= settings.known_points
     shown_points = points
