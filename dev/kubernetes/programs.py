@@ -22,7 +22,7 @@ from tools.common import ServerError, last_lines, say
 
 # The version of the gates. EDUGRAPH_TEST_KUBERNETES=1.35.4 tries another one.
 KUBERNETES = "1.37.2"
-# Debian has versions of containerd for which no kubelet after 1.35 starts.
+# Kubelets after 1.35 need containerd 2, and Debian 12 and 13 have containerd 1.
 CONTAINERD = "2.2.9"
 METRICS_SERVER = "0.8.0"
 COREDNS = "1.13.1"

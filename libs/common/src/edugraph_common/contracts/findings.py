@@ -98,7 +98,8 @@ class ErrorFinding(Quoting):
     in the graph only after one of them accepted them.
 
     `what_went_wrong` is a sentence of a model about what the student did or seems to think, in the language of the
-    school. It has no words of the text and no names, so that it is the same for the same mistake of several students.
+    school. It names nobody, and is general, so that it can be the same for the same mistake of several students. A
+    number or a quoted passage in it stands in the text.
     None if the text does not show a mistake, and without a model.
     """
 
