@@ -110,8 +110,8 @@ def test_the_sentence_stands_before_the_labels_and_behind_the_quote() -> None:
     ("sentence", "asked"),
     [
         (GOOD, question()),
-        ('Thinks that "both are added".', question()),
-        ("Says that 1/3 is the larger one.", question()),
+        ("Adds the denominators of the student's fractions.", question()),
+        ("Adds both students' denominators, doesn't it?", question()),
         (GOOD_CHINESE, question(language="zh")),
         (GOOD_CHINESE, question(CHINESE_TEXT, "zh")),
         ("Adds the denominators (分母).", question(CHINESE_TEXT)),
@@ -144,10 +144,19 @@ def test_a_good_sentence_is_kept_as_it_is(sentence: str, asked: Question) -> Non
         "s7 adds the denominators.",
         "Adds the denominators, as Mrs. Miller does.",
         "Adds the denominators; see https://example.org.",
-        # Out: the comparison of numbers.
+        # Out: `_DIGIT`. The first two numbers are in the text, too.
+        "Says that 1/3 is the larger one.",
+        "Says that １/３ is the larger one.",
         "Multiplies 90 by 1.5 instead of dividing.",
-        # Out: the comparison of quoted passages.
-        'Thinks that "plants breathe only by day".',
+        "Says that ½ is the larger one.",
+        # Out: `_QUOTATION_MARK`. The first passage is in the text, too.
+        'Thinks that "both are added".',
+        "Thinks that ＂both are added＂.",
+        "Thinks that «plants breathe only by day».",
+        "Thinks that 「both」 are added.",
+        # Out: `_SINGLE_QUOTATION`.
+        "Thinks that 'both are added'.",
+        "Thinks that ‘both are added’.",
         # Out: `stands_in` of the whole sentence.
         "Wei and I say 1/2 + 1/3 = 2/5",
         "since both are added",
