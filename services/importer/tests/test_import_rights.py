@@ -186,6 +186,18 @@ def test_a_withdrawal_comes_with_its_line_and_the_rights_of_its_import() -> None
     assert found.rights == ImportRights()
 
 
+@pytest.mark.parametrize("acts", [False, True])
+def test_who_may_write_no_type_withdraws_nothing(acts: bool) -> None:
+    """Out: `check_withdrawal` in `_allowed`."""
+    found = inline(
+        ImportRights(learning=False, acts=acts), {"record_id": "r", "withdrawn": True, **HEAD}
+    )
+    assert found.graph.withdrawn == []
+    [reject] = found.graph.rejects
+    assert (reject.field, reject.line) == ("withdrawn", 1)
+    assert "needs the scope submit" in reject.reason
+
+
 def test_a_row_that_is_set_aside_shows_the_id_that_was_sent() -> None:
     """Out: the check of the length in `keyed`, or `_as_sent` with the row that has its key."""
     row = OF_TYPE["attempt_record"] | {"record_id": "x" * 128}

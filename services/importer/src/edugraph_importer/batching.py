@@ -42,7 +42,7 @@ from edugraph_common.sources.chunking import RowChunk
 from edugraph_common.sources.compression import content_encoding_of
 from edugraph_common.sources.keyed import keyed
 from edugraph_common.sources.live_statements import read_statement_row
-from edugraph_common.sources.rights import check_rights
+from edugraph_common.sources.rights import check_rights, check_withdrawal
 from edugraph_common.sources.rows import (
     as_invalid_record,
     latest_timestamp,
@@ -328,6 +328,7 @@ def _allowed(row: Record | Withdrawal, message: ImportBatch) -> Record | Withdra
     """Return the row with the keys of its source. Raises InvalidRecord if the import may not write it."""
     source_name = message.rights.source
     if isinstance(row, Withdrawal):
+        check_withdrawal(message.rights)
         return keyed(row, source_name)
     record = keyed(_with_change_time(row, message), source_name)
     check_rights(record, message.rights, message.job_id)

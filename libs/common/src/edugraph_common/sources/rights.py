@@ -37,3 +37,14 @@ def check_rights(record: Record, rights: ImportRights, job_id: str) -> None:
     if person_mark(job_id, person_id) in rights.marks:
         field_name = "data.teacher_id" if data.teacher_id else "data.student_id"
         raise InvalidRecord(field_name, "another person than the caller", "", OWN_LEADER)
+
+
+def check_withdrawal(rights: ImportRights) -> None:
+    """Raise InvalidRecord for a withdrawal by a caller who may write neither learning records nor roster records.
+
+    Which of both a withdrawal is about is known only in the graph.
+    """
+    if rights.learning or rights.roster:
+        return
+    reason = "needs the scope submit, which the caller of this import does not have"
+    raise InvalidRecord("withdrawn", "a type of record that the caller may import", "true", reason)
