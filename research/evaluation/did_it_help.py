@@ -84,7 +84,6 @@ def attempts_of_courses(students: int, seed: int) -> dict[str, list[Attempt]]:
             record=record["record_id"],
             outcome=1000 * data["correct"],
             title=data["item_id"],
-            response=None,
         )
         found[data["course_id"]].append(attempt)
     for attempts in found.values():

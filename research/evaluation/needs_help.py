@@ -125,7 +125,6 @@ class RecordsOfCourse:
                         "at": at,
                         "number": data.get("attempt_number", 0),
                         "outcome": 1000 * data["correct"],
-                        "response": None,
                     }
                 )
             if record["type"] == "error_record":

@@ -1,8 +1,10 @@
 """An answer from columns is the answer from the graph, for each question that reads attempts of a course."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
+from statistics import correlation
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,7 +20,7 @@ from edugraph_insights.facts import Facts
 from edugraph_insights.questions import QUESTIONS
 
 from .said_graph import SaidGraph, in_one_list, students
-from .test_columns import Tried, in_lists
+from .test_columns import Made, Tried, errors_in_lists, in_lists
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -37,6 +39,7 @@ ASKED = {
 MOVED = (
     "changes",
     "course-map",
+    "difficulty",
     "earlier-gaps",
     "mastery",
     "needs-help",
@@ -45,10 +48,14 @@ MOVED = (
     "review-points",
     "spread",
     "student",
+    "terms",
     "today",
     "travelling-weaknesses",
+    "trend",
     "weak-points",
 )
+# Equal but for the spaces at their ends: the second and the third, and those of more than LONG characters but the last.
+ANSWERS = ("", "12", " 12", "B", "b", "y" * 20, "y" * 20 + " ", "12" + " " * 20, "y" * 20 + "z")
 
 
 def drawn(seed: int, number: int) -> list[Tried]:
@@ -62,23 +69,35 @@ def drawn(seed: int, number: int) -> list[Tried]:
         outcome = chance.choice([0, 0, 300, 500, 1_000, 1_000])
         item = chance.choice(sorted(POINTS_OF))
         course = chance.choice("CCCCD")
-        found.append(
-            Tried(f"r{record:03}", student, item, at, chance.randint(0, 1), outcome, course)
-        )
+        tried_number = chance.randint(0, 1)
+        tried = Tried(f"r{record:03}", student, item, at, tried_number, outcome, course)
+        found.append(tried._replace(answer=chance.choice(ANSWERS)))
+    return found
+
+
+def errors_of(tries: list[Tried]) -> list[Made]:
+    """Return a mistake beside some of these attempts."""
+    found = []
+    for number, each in enumerate(tries):
+        if number % 3 == 0:
+            is_resolved = number % 2 == 0
+            found.append(Made(f"e{number}", each.student, each.at, is_resolved, each.course))
     return found
 
 
 # Statements that have no rows here.
 NOTHING = (
     "excluded_prerequisites followed_prerequisites proposed_same comparison points_of_course points_taught"
-    " mistakes mistake_types contacts actions terms names proposed_prerequisites unsettled_claims"
+    " mistake_types contacts actions terms names proposed_prerequisites unsettled_claims"
     " use_of_points mistakes_naming claims_of_points accepted_prerequisites mistakes_at_point"
-    " latest_progress terms_to_choose misconceptions judged_misconceptions"
+    " misconceptions judged_misconceptions"
 )
+# The terms overlap, and the first one ends with an attempt, which is not in it.
+TERMS = (("T1", 5_100, 300), ("T2", 335, 3))
 
 
 class School(SaidGraph):
-    """A graph with these attempts."""
+    """A graph with these attempts, and with mistakes beside some of them."""
 
     def __init__(self, tries: list[Tried]) -> None:
         rows: dict[str, Any] = {statement: [] for statement in NOTHING.split()}
@@ -86,6 +105,12 @@ class School(SaidGraph):
             **rows,
             attempts=self.attempts,
             attempts_columns=self.attempts_columns,
+            errors_columns=self.errors_columns,
+            mistakes=self.mistakes,
+            answers_of_attempts=self.answers_of_attempts,
+            item_names=self.item_names,
+            latest_progress=self.latest_progress,
+            terms_to_choose=self.terms_to_choose,
             tested_points=self.tested_points,
             first_outcomes=self.first_outcomes,
             prerequisites=self.prerequisites,
@@ -95,6 +120,7 @@ class School(SaidGraph):
             level_students=students(*STUDENTS[3:]),
         )
         self.tries = tries
+        self.errors = errors_of(tries)
 
     def until_then(self, course: str, until: str, among: Sequence[str]) -> list[Tried]:
         end = datetime.fromisoformat(until)
@@ -107,7 +133,7 @@ class School(SaidGraph):
     def attempts(self, students: Sequence[str], course: str, until: str, **_: Any) -> Any:
         found = []
         for each in self.until_then(course, until, students):
-            row = {"title": each.item.upper(), "response": None}
+            row = {"title": each.item.upper()}
             for name in ("student", "item", "record", "at", "number", "outcome"):
                 row[name] = getattr(each, name)
             found.append(row)
@@ -117,6 +143,46 @@ class School(SaidGraph):
         return in_lists(
             each for each in self.tries if each.course == course and each.student in students
         )
+
+    def errors_columns(self, students: Sequence[str], course: str) -> Any:
+        return errors_in_lists(
+            (each, int(each.resolved))
+            for each in self.errors
+            if each.course == course and each.student in students
+        )
+
+    def mistakes(self, students: Sequence[str], course: str, since: str, until: str) -> Any:
+        found = []
+        unread = {"found": None, "point": None, "name": None, "confidence": None}
+        unread |= dict.fromkeys(("read", "evidence", "reviewed"), False)
+        records: list[Tried | Made] = [*self.tries, *self.errors]
+        for each in records:
+            is_wanted = each.course == course and each.student in students
+            is_in_time = datetime.fromisoformat(since) <= each.at <= datetime.fromisoformat(until)
+            is_resolved = isinstance(each, Made) and each.resolved
+            if is_wanted and is_in_time and (isinstance(each, Made) or each.is_mistake):
+                row = {"student": each.student, "record": each.record, "at": each.at}
+                found.append({**row, "resolved": is_resolved, **unread})
+        return found
+
+    def answers_of_attempts(self, records: Sequence[str]) -> Any:
+        found = [(each.record, each.answer) for each in self.tries if each.record in records]
+        return [{"answers": [[*each] for each in found]}]
+
+    def item_names(self, items: Sequence[str]) -> Any:
+        return [{"names": [[item, item.upper()] for item in items]}]
+
+    def latest_progress(self, students: Sequence[str], course: str) -> Any:
+        known = [[who, 10.0 * number] for number, who in enumerate(students) if number % 2]
+        return [{"students": list(students) if course == "C" else [], "progress": known}]
+
+    def terms_to_choose(self, limit: int) -> Any:
+        found = []
+        for name, begins, ends in TERMS[:limit]:
+            starts_at = NOW - timedelta(hours=begins)
+            ends_at = NOW - timedelta(hours=ends, microseconds=ends)
+            found.append({"id": name, "name": name, "starts": starts_at, "ends": ends_at})
+        return found
 
     def tested_points(self, items: Sequence[str]) -> Any:
         found = []
@@ -165,10 +231,10 @@ def unchanged(position: Position | None) -> Since:
     return Since((), Position("0", ""), is_known=position is not None)
 
 
-def answer_of(name: str, facts: Facts) -> Any:
+def answer_of(name: str, facts: Facts, **asked: str) -> Any:
     """Return the rows, the totals and what was left out. The numbers of records by student are added up."""
     question = QUESTIONS[name]
-    found = question.find(facts, question.parameters(course="C", **ASKED.get(name, {})))
+    found = question.find(facts, question.parameters(course="C", **ASKED.get(name, {}), **asked))
     rows = sorted((each.row for each in found.rows), key=question.order)
     totals = {total: size_of(each) for total, each in found.of_how_many.items()}
     return [row.model_dump() for row in rows], totals, found.left_out
@@ -191,7 +257,7 @@ def same(one: Any, other: Any) -> bool:
 def test_a_question_about_very_many_students_reads_their_records_from_columns_only(
     name: str,
 ) -> None:
-    """Out: `from_columns` at another question, such as needs-help or trend."""
+    """Out: `from_columns` at another question, such as needs-help or grid."""
     graph: Any = School(drawn(1, 160))
     columns = ColumnStore(graph, unchanged, ZONE)
     facts = Facts(graph, STUDENTS, None, NOW, zone=ZONE, columns=columns)
@@ -199,8 +265,10 @@ def test_a_question_about_very_many_students_reads_their_records_from_columns_on
     graph.asked.clear()
     answer_of(name, facts)
     for statement, parameters in graph.asked:
-        # The levels of points are estimated from few students, as of when they joined.
-        assert "students" not in parameters or statement == "first_course_record"
+        # The levels of points are estimated from few students, as of when they joined. Progress comes as one
+        # list.
+        is_about_students = "students" in parameters
+        assert not is_about_students or statement in ("first_course_record", "latest_progress")
 
 
 @pytest.mark.parametrize("name", MOVED)
@@ -251,3 +319,106 @@ def test_a_weakness_travels_from_the_end_of_a_course_to_the_beginning_of_the_nex
         assert (row["point"], row["students_wrong"], row["students_right"]) == ("P", 2, 0)
         assert row["wrong_after_wrong"] == 1.0
         assert sum(left_out.values()) == 1
+
+
+def first_of(tries: list[Tried], since: datetime, who: Sequence[str]) -> list[Tried]:
+    """Return the first attempts of these students in the course C, from the records alone."""
+    first: dict[tuple[str, str], Tried] = {}
+    for each in sorted(tries, key=lambda one: (one.at, one.number, one.record)):
+        if each.course == "C" and each.student in who:
+            first.setdefault((each.student, each.item), each)
+    return [each for each in first.values() if each.at >= since]
+
+
+@hypothesis.settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.integers(0, 160), st.sampled_from([201, 5_001]))
+def test_answers_are_counted_by_their_marks_as_by_their_texts(
+    seed: int, number: int, hours: int
+) -> None:
+    """Out, each alone: `strip` in `of_text`, the long answers in `first_answers`, their bound in it, `least`, `below`,
+    the order of students in `answers_given`, the split by item or by answer there.
+    """
+    graph: Any = School(drawn(seed, number))
+    since = NOW - timedelta(hours=hours)
+    who = STUDENTS[:12]
+    columns = ColumnStore(graph, unchanged, ZONE)
+    facts = Facts(graph, who, since, NOW, zone=ZONE, columns=columns)
+    first = first_of(graph.tries, since, who)
+    given: dict[tuple[str, str], list[Tried]] = {}
+    for each in first:
+        if each.answer.strip():
+            given.setdefault((each.item, each.answer.strip()), []).append(each)
+    rows, totals, left_out = answer_of("answers", facts)
+    assert totals["first attempts"] == len(first)
+    assert totals["students with a known answer"] == len(
+        {each.student for each in first if each.answer.strip()}
+    )
+    assert sum(left_out.values()) == len(first) - sum(map(len, given.values()))
+    assert len(rows) == len(given)
+    for row in rows:
+        tries = given[row["item"], row["response"]]
+        answered = sum(len(more) for (item, _), more in given.items() if item == row["item"])
+        assert row["name"] == row["item"].upper()
+        assert row["who"] == tuple(sorted(each.student for each in tries))
+        assert (row["students"], row["answered"]) == (len(tries), answered)
+        right = sum(each.outcome for each in tries) / len(tries) / 1000
+        assert row["right"] == pytest.approx(right)
+    one, _, _ = answer_of("answers", facts, item="j")
+    assert one == [row for row in rows if row["item"] == "j"]
+
+    rows, totals, _ = answer_of("items", facts)
+    assert totals["first attempts"] == len(first)
+    assert {row["item"] for row in rows} == {each.item for each in first}
+    for row in rows:
+        at_item = [each for each in first if each.item == row["item"]]
+        wrong = Counter(each.answer.strip() for each in at_item if each.outcome < 500)
+        common = [answer for answer, students in wrong.items() if answer and students >= 3]
+        ranked = sorted(common, key=lambda answer: (-wrong[answer], answer))
+        assert row["wrong_answers"] == tuple(ranked)
+        right = sum(each.outcome for each in at_item) / len(at_item) / 1000
+        assert (row["students"], row["right"]) == (len(at_item), pytest.approx(right))
+
+
+def test_an_answer_that_is_gone_meanwhile_is_not_shown() -> None:
+    """Out: the look for a text in `answers`. A retention blanked it after the tables were read."""
+    at = NOW - timedelta(hours=1)
+    tries = [Tried(f"r{number}", f"s0{number}", "i", at, 0, 0) for number in range(3)]
+    graph: Any = School([each._replace(answer="12") for each in tries])
+    columns = ColumnStore(graph, unchanged, ZONE)
+    facts = Facts(graph, STUDENTS, None, NOW, zone=ZONE, columns=columns)
+    rows, _, _ = answer_of("answers", facts)
+    assert [row["response"] for row in rows] == ["12"]
+    graph.tries = tries
+    rows, _, left_out = answer_of("answers", facts)
+    assert rows == []
+    assert sum(left_out.values()) == 3
+    [item], _, _ = answer_of("items", facts)
+    assert item["wrong_answers"] == ()
+
+
+def test_the_outcome_at_an_item_is_compared_with_the_rest_of_the_student() -> None:
+    """Out, each alone: the outcome at the item in the rest, `has_others`, its bound."""
+    tries = []
+    on_item = []
+    on_rest = []
+    who = [f"s{number:02}" for number in range(32)]
+    chance = Random(5)
+    for number, student in enumerate(who):
+        outcomes = {item: chance.choice([0, 300, 500, 1_000]) for item in "ijm"}
+        if number == 0:
+            outcomes = {"i": 1_000}  # no other item, so this student does not count
+        for item, outcome in outcomes.items():
+            at = NOW - timedelta(hours=1)
+            tries.append(Tried(f"{student}{item}", student, item, at, 0, outcome))
+        if number > 0:
+            on_item.append(outcomes["i"])
+            on_rest.append((outcomes["j"] + outcomes["m"]) / 2)
+    graph: Any = School(tries)
+    columns = ColumnStore(graph, unchanged, ZONE)
+    rows, _, _ = answer_of("items", Facts(graph, tuple(who), None, NOW, columns=columns))
+    found = {row["item"]: row["discrimination"] for row in rows}
+    assert found["i"] == pytest.approx(correlation(on_item, on_rest))
+    few = Facts(graph, tuple(who[:30]), None, NOW, columns=columns)
+    rows, _, _ = answer_of("items", few)
+    # Thirty students tried it, and one of them nothing else.
+    assert {row["item"]: row["discrimination"] for row in rows}["i"] is None

@@ -5,7 +5,7 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -34,13 +34,15 @@ from edugraph_insights.columns.load import (
     STUDENTS_IN_PORTION,
     portions_of,
 )
+from edugraph_insights.columns.marks import Marks
 from edugraph_insights.columns.store import KEPT_SECONDS, MOST_WAITING, ColumnStore
-from edugraph_insights.facts import DatedTerm, Facts, FirstTries, Point
+from edugraph_insights.facts import DatedTerm, Facts, Point
 from edugraph_insights.graph import Graph
 from edugraph_insights.insights import Insights
 from edugraph_insights.problems import Busy, TooLarge
 from edugraph_insights.school_days import monday
 from edugraph_insights.settings import InsightsSettings
+from edugraph_insights.tries import Mistakes
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
@@ -54,6 +56,7 @@ TERMS = (
     DatedTerm("T2", "2", NOW - timedelta(hours=200, microseconds=200), NOW - timedelta(hours=2)),
 )
 FIRST = "SELECT record FROM first_attempts"
+LONG = 12  # characters; here an answer is long above this number
 
 
 class Tried(NamedTuple):
@@ -67,16 +70,33 @@ class Tried(NamedTuple):
     outcome: int
     course: str = "C"
     written: str = ""
+    answer: str = ""
+
+    @property
+    def is_mistake(self) -> bool:
+        return self.outcome < 500 and self.answer.strip() != ""
+
+
+class Made(NamedTuple):
+    """A mistake in the graph of a test that is not an attempt."""
+
+    record: str
+    student: str
+    at: datetime
+    resolved: bool
+    course: str = "C"
+    written: str = ""
 
 
 class OwnGraph:
-    """A graph of attempts, and the stream of its changes. Each change of the test is one transaction.
+    """A graph of attempts and errors, and the stream of its changes. Each change of the test is one transaction.
 
     A change that is not told at once is in the stream after `tell`.
     """
 
     def __init__(self, attempts: Sequence[Tried] = ()) -> None:
         self.attempts = {each.record: each for each in attempts}
+        self.errors: dict[str, Made] = {}
         self.students = set(STUDENTS)
         self.changed: dict[str, str] = {}  # student -> word
         self.words = 0
@@ -88,7 +108,7 @@ class OwnGraph:
 
     def change(
         self,
-        write: Sequence[Tried] = (),
+        write: Sequence[Tried | Made] = (),
         remove: Sequence[str] = (),
         kind: Any = "records",
         courses: Sequence[str] = ("C", "D"),
@@ -98,14 +118,17 @@ class OwnGraph:
         word = f"word{self.words}"
         self.words += 1
         for record in remove:
-            gone = self.attempts.pop(record, None)
-            if gone is not None:
-                self.changed[gone.student] = word
+            for gone in (self.attempts.pop(record, None), self.errors.pop(record, None)):
+                if gone is not None:
+                    self.changed[gone.student] = word
         for each in write:
-            before = self.attempts.get(each.record)
+            records: dict[str, Any] = self.attempts
+            if isinstance(each, Made):
+                records = self.errors
+            before = records.get(each.record)
             if before is not None and before[1] + before.course != each[1] + each.course:
                 self.changed[before.student] = word
-            self.attempts[each.record] = each._replace(written=word)
+            records[each.record] = each._replace(written=word)
         self.waiting.append(GraphChange(word, kind, frozenset(courses)))
         if is_told:
             self.tell()
@@ -144,6 +167,19 @@ class OwnGraph:
             each if each.course == course else each._replace(outcome=-1) for each in written
         )
 
+    def errors_columns(self, students: Sequence[str], course: str) -> list[dict[str, Any]]:
+        return errors_in_lists(
+            (each, int(each.resolved))
+            for each in self.errors.values()
+            if each.student in students and each.course == course
+        )
+
+    def errors_of_words(self, words: Sequence[str], course: str) -> list[dict[str, Any]]:
+        written = [each for each in self.errors.values() if each.written in words]
+        return errors_in_lists(
+            (each, int(each.resolved) if each.course == course else -1) for each in written
+        )
+
     def students_of_columns(self, students: Sequence[str]) -> list[dict[str, Any]]:
         known = [who for who in students if who in self.students]
         words = [self.changed.get(who, "") for who in known]
@@ -165,13 +201,30 @@ def in_lists(attempts: Any) -> list[dict[str, Any]]:
         values = {
             "item": each.item,
             "record": each.record,
-            "moment": (each.at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1),
+            "moment": microseconds(each.at),
             "number": each.number,
             "outcome": each.outcome,
+            "is_mistake": each.is_mistake,
+            "is_long": len(each.answer) > LONG,
+            "answer": each.answer if len(each.answer) <= LONG else "",
         }
         for name, value in values.items():
             row.setdefault(name, []).append(value)
     return list(of_students.values())
+
+
+def errors_in_lists(errors: Iterable[tuple[Made, int]]) -> list[dict[str, Any]]:
+    of_students: dict[str, dict[str, Any]] = {}
+    for each, resolved in errors:
+        row = of_students.setdefault(each.student, {"student": each.student})
+        values = {"record": each.record, "moment": microseconds(each.at), "resolved": resolved}
+        for name, value in values.items():
+            row.setdefault(name, []).append(value)
+    return list(of_students.values())
+
+
+def microseconds(moment: datetime) -> int:
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def store_of(graph: OwnGraph, **more: Any) -> ColumnStore:
@@ -183,25 +236,61 @@ def tried(record: str, student: str = "a", item: str = "i", hours: int = 1) -> T
     return Tried(record, student, item, NOW - timedelta(hours=hours), 0, 1000)
 
 
+moments = st.sampled_from(
+    [NOW - timedelta(hours=hours, microseconds=hours) for hours in (1, 9, 200)]
+)
 attempts = st.builds(
     Tried,
     st.sampled_from([f"r{number}" for number in range(8)]),
     st.sampled_from(STUDENTS),
     st.sampled_from("ijk"),
-    st.sampled_from([NOW - timedelta(hours=hours, microseconds=hours) for hours in (1, 9, 200)]),
+    moments,
     st.integers(0, 1),
     st.sampled_from([0, 500, 1000]),
     st.sampled_from("CD"),
+    st.just(""),
+    st.sampled_from(["", " ", "12", " 12"]),
 )
+errors = st.builds(
+    Made,
+    st.sampled_from([f"m{number}" for number in range(4)]),
+    st.sampled_from(STUDENTS),
+    moments,
+    st.booleans(),
+    st.sampled_from("CD"),
+)
+RECORDS = [f"r{number}" for number in range(8)] + [f"m{number}" for number in range(4)]
 changes = st.tuples(
-    st.lists(attempts, max_size=4, unique_by=lambda each: each.record),
-    st.lists(st.sampled_from([f"r{number}" for number in range(8)]), max_size=2),
+    st.lists(attempts | errors, max_size=4, unique_by=lambda each: each.record),
+    st.lists(st.sampled_from(RECORDS), max_size=2),
     st.booleans(),
 )
 
 
+def expected_mistakes(
+    graph: OwnGraph, course: str, students: Sequence[str], since: datetime
+) -> dict[Any, list[int]]:
+    """Return, for each week, each term and all, whether each of its mistakes is unresolved."""
+    found: dict[Any, list[int]] = {}
+    tried = [each for each in graph.attempts.values() if each.is_mistake]
+    mistakes: list[Tried | Made] = [*tried, *graph.errors.values()]
+    for mistake in mistakes:
+        if mistake.course != course or mistake.student not in students or mistake.at < since:
+            continue
+        unresolved = 1
+        if isinstance(mistake, Made):
+            unresolved -= mistake.resolved
+        here = [term.id for term in TERMS if term.starts <= mistake.at < term.ends]
+        for key in ["all", monday(mistake.at, ZONE), *(here or ["no term"])]:
+            found.setdefault(("mistakes", key), []).append(unresolved)
+    return found
+
+
 def expected(graph: OwnGraph, course: str, students: Sequence[str], since: datetime) -> Any:
-    """The number and the sum of outcomes of first attempts, by student, and by point, week or term."""
+    """The number and the sum of outcomes of first attempts, by student, and by point, week or term.
+
+    For mistakes, their number and the number of those that are not resolved, by week and term.
+    """
     first: dict[tuple[str, str], Tried] = {}
     for each in sorted(graph.attempts.values(), key=lambda one: (one.at, one.number, one.record)):
         if each.course == course and each.student in students:
@@ -220,14 +309,15 @@ def expected(graph: OwnGraph, course: str, students: Sequence[str], since: datet
             keys.append("in no term")
         for key in keys:
             totals.setdefault(key, []).append(each.outcome)
+    totals |= expected_mistakes(graph, course, students, since)
     return {key: (len(outcomes), sum(outcomes)) for key, outcomes in totals.items()}
 
 
 def found(store: ColumnStore, course: str, students: Sequence[str], since: datetime) -> Any:
     nothing: Any = None
     facts = Facts(nothing, tuple(students), since, NOW, zone=ZONE, columns=store)
-    tries = facts.first_tries(course, TERMS)
-    totals: dict[Any, Any] = dict(tries.of_students)
+    tries = facts.first_tries(course)
+    totals: dict[Any, Any] = dict(tries.by_student())
     at_points = facts.point_tries(course)
     assert at_points.numbers == tries.numbers
     for tried_point in at_points.tried_points():
@@ -235,25 +325,36 @@ def found(store: ColumnStore, course: str, students: Sequence[str], since: datet
         sums = zip(tried_point.number.tolist(), tried_point.outcomes.tolist(), strict=True)
         for student, each in zip(at_points.ids(tried_point.students), sums, strict=True):
             totals[point, student] = each
-    by_group: list[tuple[date | str, dict[str, FirstTries]]] = [
-        *tries.of_weeks.items(),
-        *tries.of_terms.items(),
-    ]
-    for group, of_students in by_group:
-        for student, each in of_students.items():
+    of_terms = facts.tries_of_terms(course, TERMS)
+    by_group = [*facts.tries_of_weeks(course).items(), *of_terms.of_terms.items()]
+    for group, of_group in by_group:
+        for student, each in of_group.by_student().items():
             totals[group, student] = each
-    return totals, (at_points.without_point, tries.in_no_term)
+    mistakes: dict[Any, Mistakes] = {**facts.mistakes_of_weeks(course)}
+    made_in_terms = facts.mistakes_of_terms(course, TERMS)
+    mistakes |= made_in_terms.of_terms
+    made = facts.mistakes_made(course)
+    if made.number:
+        mistakes["all"] = made
+    for key, made_there in mistakes.items():
+        totals["mistakes", key] = made_there[:2]
+    return totals, (at_points.without_point, of_terms.in_no_term, made_in_terms.in_no_term)
 
 
 @hypothesis.settings(max_examples=8, deadline=None)
-@given(st.lists(attempts, max_size=8), st.lists(changes, max_size=3), st.sampled_from([200, 9_999]))
+@given(
+    st.lists(attempts | errors, max_size=8),
+    st.lists(changes, max_size=3),
+    st.sampled_from([200, 9_999]),
+)
 def test_kept_columns_equal_the_records_after_each_change(
-    begun: list[Tried], steps: list[Any], hours: int
+    begun: list[Tried | Made], steps: list[Any], hours: int
 ) -> None:
     """A change that is not in the stream yet may be in the tables already. It is in them when it is in the stream.
 
     To take a guard out, each alone: the records or the students in `replace`, either call of `_mark_first`,
-    `permitted` in the view, a part of the order of first attempts, the zone in the insert, either end in `TRIES_OF_TERMS`.
+    `permitted` in either view, a part of the order of first attempts, the zone in the insert, either end in
+    `TRIES_OF_TERMS`, the students or the records of errors in `replace`, either end of the period of errors.
     """
     graph = OwnGraph()
     graph.change(begun)
@@ -266,7 +367,7 @@ def test_kept_columns_equal_the_records_after_each_change(
             totals, left = found(store, course, students, since)
             if is_told:
                 right = expected(graph, course, students, since)
-                names_of_left = ("without a point", "in no term")
+                names_of_left = ("without a point", "in no term", ("mistakes", "no term"))
                 assert left == tuple(right.pop(each, (0, 0))[0] for each in names_of_left)
                 assert totals == right
 
@@ -288,7 +389,12 @@ def test_a_refresh_reads_only_what_changed() -> None:
     store = store_of(graph)
     graph.change()
     assert read(store) == ["r1", "r2"]
-    assert names(graph) == ["students_of_columns", "attempts_columns", "tested_points"]
+    assert names(graph) == [
+        "students_of_columns",
+        "attempts_columns",
+        "errors_columns",
+        "tested_points",
+    ]
     assert read(store) == ["r1", "r2"]
     assert names(graph) == []
     graph.change([tried("r3", "c")])
@@ -388,17 +494,30 @@ def test_a_record_that_moves_between_two_portions_counts_once() -> None:
     moved = OwnGraph([tried("r1", "b"), tried("r2", item="j")])
     totals = expected(moved, "C", STUDENTS, BEGINNING)
     in_no_term, _ = totals.pop("in no term")
-    assert found(store, "C", STUDENTS, BEGINNING) == (totals, (0, in_no_term))
+    assert found(store, "C", STUDENTS, BEGINNING) == (totals, (0, in_no_term, 0))
 
 
 def test_without_terms_each_first_attempt_is_in_no_term() -> None:
-    """Out: the number in `first_tries` for a question without terms."""
+    """Out: `NOT EXISTS` in TRIES_IN_NO_TERM."""
     graph = OwnGraph([tried("r1"), tried("r2", item="j"), tried("r3", hours=2)])
     graph.change()
     nothing: Any = None
     facts = Facts(nothing, ("a",), None, NOW, zone=ZONE, columns=store_of(graph))
-    tries = facts.first_tries("C")
-    assert (tries.in_no_term, dict(tries.of_terms)) == (2, {})
+    assert facts.tries_of_terms("C", ()) == ({}, 2)
+
+
+def test_a_mistake_that_is_taken_back_or_changed_leaves_its_first_version() -> None:
+    """Out, each alone: DELETE_ERRORS_OF_STUDENTS, DELETE_ERRORS."""
+    graph = OwnGraph()
+    graph.change([Made("m1", "a", NOW, False), Made("m2", "a", NOW, False)])
+    store = store_of(graph)
+    nothing: Any = None
+    facts = Facts(nothing, STUDENTS, None, NOW, zone=ZONE, columns=store)
+    assert facts.mistakes_made("C") == (2, 2, {})
+    graph.change([Made("m2", "a", NOW, True)])
+    assert facts.mistakes_made("C") == (2, 1, {})
+    graph.change(remove=["m1"])
+    assert facts.mistakes_made("C") == (1, 0, {})
 
 
 def test_a_change_of_all_courses_is_a_change_of_each_one() -> None:
@@ -670,12 +789,12 @@ def duckdb_bytes(store: ColumnStore) -> int:
 
 def test_the_courses_that_were_used_last_stay_within_the_bound() -> None:
     """Out, each alone: `make_room` after a portion, its order, the error for a course that is too large alone."""
-    store = store_of(of_many_courses("ABCDEF"), most_bytes=3_000_000)
+    store = store_of(of_many_courses("ABCDEF"), most_bytes=3_500_000)
     for course in ("A", "B", "C", "A", "D", "E", "F"):
         read(store, course=course)
-        assert duckdb_bytes(store) <= bytes_held(store) <= 3_000_000
+        assert duckdb_bytes(store) <= bytes_held(store) <= 3_500_000
     assert list(store._courses) == ["A", "D", "E", "F"]
-    tight = store_of(of_many_courses("A"), most_bytes=400_000)
+    tight = store_of(of_many_courses("A"), most_bytes=600_000)
     with pytest.raises(TooLarge, match="memory"):
         read(tight, course="A")
     assert not tight._courses
@@ -685,7 +804,7 @@ def test_the_courses_that_were_used_last_stay_within_the_bound() -> None:
 def test_a_refresh_makes_room_too() -> None:
     """Out: `_make_room` in `_open`."""
     graph = of_many_courses("AB", 4_000)
-    store = store_of(graph, most_bytes=1_400_000)
+    store = store_of(graph, most_bytes=1_800_000)
     read(store, course="A")
     read(store, course="B")
     assert list(store._courses) == ["A", "B"]
@@ -728,7 +847,7 @@ def test_few_questions_wait_for_one_that_reads_their_course_from_the_graph() -> 
 
 def test_a_course_that_a_question_reads_takes_no_room_from_the_others() -> None:
     """Out: the bytes of all tables that DuckDB has in place of those of each course that is held."""
-    store = store_of(of_many_courses("ABCD"), most_bytes=1_400_000)
+    store = store_of(of_many_courses("ABCD"), most_bytes=1_800_000)
     with store.reading("A", Read(STUDENTS, BEGINNING, NOW)) as reading:
         for course in "BCD":
             assert len(read(store, course=course)) == 1
@@ -776,7 +895,8 @@ def test_an_error_of_duckdb_says_nothing_of_a_record(error: type[Exception]) -> 
             raise error("could not write S-0017")
 
     cursor: Any = Failing()
-    columns: Any = SimpleNamespace(point_names={})
+    numbers = SimpleNamespace(ids=[])
+    columns: Any = SimpleNamespace(point_names={}, students=numbers, items=numbers, marks=Marks())
     with pytest.raises(MemoryIsFull) as caught:
         Reading(cursor, columns).rows(FIRST)
     assert "S-0017" not in "".join(traceback.format_exception(caught.value))

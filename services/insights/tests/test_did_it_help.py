@@ -44,7 +44,6 @@ class Course:
                 "record": f"r{number:05}",
                 "outcome": round(outcome * 1000),
                 "title": "",
-                "response": None,
             }
         )
 

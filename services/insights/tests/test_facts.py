@@ -72,7 +72,7 @@ def test_progress_is_that_of_a_past_day_and_of_a_closed_week(
     in_past: bool, in_cells: bool, statement: str
 ) -> None:
     """Out: either of the two."""
-    graph = SaidGraph(latest_progress=[], latest_progress_until=[])
+    graph = SaidGraph(latest_progress=[{"students": [], "progress": []}], latest_progress_until=[])
     facts = Facts(
         graph, (), None, datetime(2026, 6, 1, tzinfo=UTC), in_past=in_past, in_cells=in_cells
     )

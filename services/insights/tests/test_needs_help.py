@@ -11,7 +11,7 @@ POINTS = {"i": [Point("p", "P")], "j": [Point("p", "P")], "k": [Point("q", "Q")]
 
 def tried(item: str, hour: int, *, right: bool = False) -> Attempt:
     at = MONDAY + timedelta(hours=hour)
-    return Attempt("s", item, at, 0, f"{item}{hour}", 1000 * right, item, None)
+    return Attempt("s", item, at, 0, f"{item}{hour}", 1000 * right, item)
 
 
 def stuck(*attempts: Attempt) -> set[str]:

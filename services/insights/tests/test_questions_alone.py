@@ -37,7 +37,7 @@ def test_a_box_is_one_more_than_the_right_days_since_the_last_wrong_one(
     clock = ZoneInfo(zone)
     moments = [(BEGINNING + timedelta(hours=hour), outcome) for hour, outcome in sorted(answers)]
     tries = [
-        Attempt("s", "i", at, number, f"r{number}", outcome, "i", None)
+        Attempt("s", "i", at, number, f"r{number}", outcome, "i")
         for number, (at, outcome) in enumerate(moments)
     ]
     days = groupby(moments, lambda each: each[0].astimezone(clock).date())

@@ -68,7 +68,6 @@ class SyntheticClass:
                 "at": at + timedelta(minutes=self.random.randrange(40)),
                 "number": 0,
                 "outcome": 1000 * is_right,
-                "response": None,
             }
         )
 

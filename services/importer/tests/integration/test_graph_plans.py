@@ -547,7 +547,7 @@ def test_insights_read_of_students_and_of_texts_without_the_other_records_of_a_c
 
 
 def test_columns_are_read_without_the_other_records_of_a_course(room: Room) -> None:
-    """Out, each alone: begin `attempts_columns` at the course, the hint of `attempts_of_words`."""
+    """Out, each alone: begin `attempts_columns` or `errors_columns` at the course, the hints of the words."""
     if not room.has_locks:
         pytest.skip("the embedded engine tells no database hits")
     room.empty()
@@ -555,7 +555,9 @@ def test_columns_are_read_without_the_other_records_of_a_course(room: Room) -> N
     _fill(room)
     attempt = {"type": "attempt_record", "timestamp": "2026-01-05T08:00:00Z", "record_id": "new"}
     data = {"student_id": "s1", "course_id": "c1", "item_id": "quiz", "correct": True}
-    _write(room, "columns", [attempt | {"data": data}])
+    error = {"type": "error_record", "timestamp": "2026-01-05T08:00:00Z", "record_id": "wrong"}
+    told = {"student_id": "s1", "course_id": "c1", "error_text": "1 + 1 = 3"}
+    _write(room, "columns", [attempt | {"data": data}, error | {"data": told}])
     [written] = room.query("MATCH (a:Attempt {id: 'new'}) RETURN a.written AS word")
     students = [f"s{number}" for number in range(10)]
     parameters = {"students": students, "course": "c1", "words": [written["word"]]}
@@ -564,9 +566,11 @@ def test_columns_are_read_without_the_other_records_of_a_course(room: Room) -> N
         MATCH (c:Course {id: 'c1'})
         UNWIND range(1, 20000) AS n
         CREATE (:Attempt {id: 'x' + n, written: 'other' + n})-[:IN_COURSE]->(c)
+        CREATE (:ErrorRecord {id: 'y' + n, written: 'other' + n})-[:IN_COURSE]->(c)
         """
         tx.run(used).consume()
-        for name in ("students_of_columns", "attempts_columns", "attempts_of_words"):
+        attempts = ("students_of_columns", "attempts_columns", "attempts_of_words")
+        for name in (*attempts, "errors_columns", "errors_of_words"):
             result = tx.run(f"PROFILE {STATEMENTS[name]}", parameters)
             assert list(result), name
             profile = result.consume().profile

@@ -74,7 +74,7 @@ def graph(room: Room, blobs: Blobs, stream: Stream) -> Iterator[Graph]:
 
 
 def tables(store: ColumnStore, course: str, students: Sequence[str]) -> tuple[Any, ...]:
-    """Return all attempts and tested points in the tables of a course, with ids in place of numbers."""
+    """Return all attempts, errors and tested points in the tables of a course, with ids in place of numbers."""
     with store.reading(course, Read(students, BEGINNING, NOW)) as reading:
         columns = reading._columns
         attempts = set()
@@ -82,13 +82,17 @@ def tables(store: ColumnStore, course: str, students: Sequence[str]) -> tuple[An
             ids = (columns.students.ids[student], columns.items.ids[item])
             if ids[0] in students:
                 attempts.add((*ids, *values))
+        errors = set()
+        for student, *values in reading.rows(f"FROM {columns._name}.errors"):
+            if columns.students.ids[student] in students:
+                errors.add((columns.students.ids[student], *values))
         tests = set()
         items = {item for _, item, *_ in attempts}
         for number, point in reading.rows("FROM tests"):
             item = columns.items.ids[number]
             if item in items:
                 tests.add((item, reading.point(point), reading.point_names[reading.point(point)]))
-        return attempts, tests
+        return attempts, errors, tests
 
 
 ATTEMPTS = """
@@ -98,6 +102,12 @@ WHERE c.id = $course AND a.outcome IS NOT NULL
 RETURN s.id AS student, i.id AS item, toString(a.timestamp) AS at, coalesce(a.attempt_number, 0) AS number,
   a.id AS record, a.outcome AS outcome
 """
+MISTAKES = """
+MATCH (s:Student)-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c:Course)
+WHERE c.id = $course AND (m:ErrorRecord OR m.outcome < 500)
+RETURN s.id AS student, toString(m.timestamp) AS at, m:ErrorRecord AS is_error, m.question AS question,
+  m.response AS response, coalesce(m.resolved, false) AS resolved
+"""
 TESTED = """
 MATCH (i:Item)-[:TESTS]->(k:KnowledgePoint)
 RETURN DISTINCT i.id AS item, coalesce(k.canonical, k.id) AS point
@@ -105,7 +115,10 @@ RETURN DISTINCT i.id AS item, coalesce(k.canonical, k.id) AS point
 
 
 def expected(room: Room, course: str, students: Sequence[str]) -> dict[Any, list[int]]:
-    """Return the outcomes of first attempts by student, (point, student) and (week, student), from plain rows."""
+    """Return the outcomes of first attempts by student, (point, student) and (week, student), from plain rows.
+
+    The mistakes of a week have 1 for each one that is not resolved, and 0 for the others.
+    """
     points: dict[str, list[str]] = {}
     for row in room.query(TESTED):
         points.setdefault(row["item"], []).append(row["point"])
@@ -126,6 +139,13 @@ def expected(room: Room, course: str, students: Sequence[str]) -> dict[Any, list
             keys.append("without a point")
         for key in keys:
             outcomes.setdefault(key, []).append(row["outcome"])
+    for row in room.query(MISTAKES, course=course):
+        has_words = (row["question"] or row["response"] or "").strip() != ""
+        is_mistake = row["is_error"] or has_words
+        if is_mistake and row["student"] in students:
+            day = datetime.fromisoformat(row["at"]).astimezone(ZONE).date()
+            week = day - timedelta(days=day.weekday())
+            outcomes.setdefault(("mistakes", week), []).append(int(not row["resolved"]))
     return outcomes
 
 
@@ -133,16 +153,17 @@ def answered(kept: ColumnStore, course: str, students: Sequence[str]) -> dict[An
     """Return what questions read from the columns, in the form of `expected`: the numbers and sums of outcomes."""
     nothing: Any = None
     facts = Facts(nothing, tuple(students), None, NOW, zone=ZONE, columns=kept)
-    tries = facts.first_tries(course)
-    found: dict[Any, Any] = dict(tries.of_students)
+    found: dict[Any, Any] = dict(facts.first_tries(course).by_student())
     at_points = facts.point_tries(course)
     for point in at_points.tried_points():
         sums = zip(point.number.tolist(), point.outcomes.tolist(), strict=True)
         for student, of_student in zip(at_points.ids(point.students), sums, strict=True):
             found[point.id, student] = of_student
-    for week, of_students in tries.of_weeks.items():
-        for student, each in of_students.items():
+    for week, of_week in facts.tries_of_weeks(course).items():
+        for student, each in of_week.by_student().items():
             found[week, student] = each
+    for week, mistakes in facts.mistakes_of_weeks(course).items():
+        found["mistakes", week] = mistakes[:2]
     if at_points.without_point:
         found["without a point"] = at_points.without_point
     return found
@@ -152,6 +173,7 @@ def check(kept: ColumnStore, stream: Stream, room: Room, read_graph: ReadGraph) 
     """Compare the kept tables with new ones, and the answers with the records in the graph."""
     students = [row["id"] for row in room.query(STUDENTS)]
     new = ColumnStore(read_graph, stream.since, ZONE)
+    new._marks = kept._marks  # so that equal answers have equal marks
     for course in COURSES:
         assert tables(kept, course, students) == tables(new, course, students)
         # The tables have all students, and the question is about some of them.
@@ -164,7 +186,7 @@ def check(kept: ColumnStore, stream: Stream, room: Room, read_graph: ReadGraph) 
 
 
 def records(kept: ColumnStore, course: str = "c", students: Sequence[str] = ("s",)) -> set[str]:
-    attempts, _ = tables(kept, course, students)
+    attempts, _, _ = tables(kept, course, students)
     return {record for _, _, _, _, record, *_ in attempts}
 
 
@@ -269,8 +291,8 @@ def test_kept_columns_equal_new_ones_after_each_change(
 ) -> None:
     """The stream has some changes later and in another order, and columns are read meanwhile.
 
-    Out, each alone: the words of the students in `refresh`, the kinds of all changes, the rows of `replace`, the
-    students of `replace`, `permitted` in the view, `read_tests` in `refresh`.
+    Out, each alone: the words of the students in `refresh`, the kinds of all changes, the rows or the errors of
+    `replace`, the students of `replace`, `permitted` in the view, `read_tests` in `refresh`.
     """
     room.empty()
     graph.prepare()

@@ -3,19 +3,27 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from edugraph_common.contracts.findings import confidence_of_claim
 from edugraph_common.contracts.personal_data import record_mark
 from edugraph_common.contracts.records import HALF
-from edugraph_insights.columns.course import Read, Reading
+from edugraph_insights.columns.course import Numbers, Read, Reading
+from edugraph_insights.columns.marks import LONG_ANSWER, NO_ANSWER
 from edugraph_insights.columns.schema import (
     ANSWERS_AT_POINTS,
+    FIRST_TRIES_AT_ITEMS,
     FIRST_TRIES_AT_POINTS,
+    LONG_ANSWERS,
+    MISTAKES_IN_NO_TERM,
+    MISTAKES_MADE,
+    MISTAKES_OF_TERMS,
+    MISTAKES_OF_WEEKS,
+    SAMPLES_OF_ANSWERS,
     TRIES_AT_POINTS,
     TRIES_IN_NO_TERM,
     TRIES_OF_STUDENTS,
@@ -24,7 +32,8 @@ from edugraph_insights.columns.schema import (
     TRIES_WITHOUT_POINT,
 )
 from edugraph_insights.columns.store import ColumnStore
-from edugraph_insights.graph import Reader, Row
+from edugraph_insights.graph import MAX_ROWS, NARROWER, Reader, Row
+from edugraph_insights.item_tries import FirstAnswers, ItemTries
 from edugraph_insights.mastery import (
     Ability,
     Answers,
@@ -37,7 +46,16 @@ from edugraph_insights.mastery import (
     mastery_of_students,
 )
 from edugraph_insights.practice import PointTries, Practice, Sums, practice_of
+from edugraph_insights.problems import TooLarge
 from edugraph_insights.school_days import Term, breaks_of, day_of, monday
+from edugraph_insights.tries import (
+    NO_MISTAKES,
+    NO_TRIES,
+    FirstTries,
+    Mistakes,
+    Tries,
+    split,
+)
 
 # One goal may need this many points, directly and indirectly. The walk stops when there are more.
 MAX_POINTS_BEFORE = 500
@@ -53,6 +71,12 @@ LEVEL_STUDENTS = 500
 MOST_TERMS = 20
 _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 MINUTES_OF_DAY = 24 * 60
+Key = TypeVar("Key")
+# The texts of this many answers are read at once.
+ANSWERS_AT_ONCE = 5_000
+EVERYTHING = "everything"
+NO_TERM = "no term"
+NOT_TRIED = FirstTries(0, 0)
 
 
 # The place of an attempt among the others of a student: its time, its number and its record.
@@ -69,32 +93,10 @@ class Attempt(NamedTuple):
     record: str
     outcome: int
     title: str
-    response: str | None
 
     @property
     def place(self) -> Place:
         return self.at, self.number, self.record
-
-
-class FirstTries(NamedTuple):
-    """First attempts of one student: their number, and the sum of their outcomes in thousandths."""
-
-    number: int
-    outcomes: int
-
-    @property
-    def right(self) -> float:
-        """The share that was right. A partly right attempt counts by its outcome."""
-        return self.outcomes / self.number / 1000
-
-    @property
-    def wrong(self) -> float:
-        """The share that was wrong."""
-        return 1 - self.right
-
-    def with_one(self, outcome: int) -> "FirstTries":
-        """Return these attempts and one more. Its outcome is in thousandths."""
-        return FirstTries(self.number + 1, self.outcomes + outcome)
 
 
 class Point(NamedTuple):
@@ -202,6 +204,11 @@ def without_overlaps(terms: Iterable[DatedTerm]) -> list[DatedTerm]:
     return kept
 
 
+def ids_of_terms(terms: Iterable[DatedTerm], moment: datetime) -> list[str]:
+    """Return the ids of the terms in which a moment lies."""
+    return [term.id for term in terms if term.has(moment)]
+
+
 class HintedAttempt(NamedTuple):
     """An attempt, with the number of hints that were used, or None if its record does not say it."""
 
@@ -299,35 +306,18 @@ class Use(NamedTuple):
     records: int
 
 
-NO_TRIES = FirstTries(0, 0)
+class TriesOfTerms(NamedTuple):
+    """The first attempts in terms that have some, by id of the term, and the number of those in no term."""
+
+    of_terms: dict[str, Tries]
+    in_no_term: int
 
 
-def _by_student() -> defaultdict[Any, dict[str, FirstTries]]:
-    return defaultdict(dict)
+class MistakesOfTerms(NamedTuple):
+    """The mistakes in terms that have some, by id of the term, and the number of those in no term."""
 
-
-@dataclass
-class TriesInCourse:
-    """First attempts in a course by student: all of them, those of each week and of each term.
-
-    A week is named by its Monday. `of_terms` and `in_no_term` are about the terms of the question, which may overlap.
-    A term is named by its id.
-    """
-
-    of_students: dict[str, FirstTries] = field(default_factory=dict)
-    of_weeks: defaultdict[date, dict[str, FirstTries]] = field(default_factory=_by_student)
-    of_terms: defaultdict[str, dict[str, FirstTries]] = field(default_factory=_by_student)
-    in_no_term: int = 0
-
-    @property
-    def numbers(self) -> dict[str, int]:
-        """The number of first attempts of each student."""
-        return numbers_of(self.of_students)
-
-
-def numbers_of(tries: Mapping[str, FirstTries]) -> dict[str, int]:
-    """Return the number of first attempts of each student."""
-    return {student: each.number for student, each in tries.items()}
+    of_terms: dict[str, Mistakes]
+    in_no_term: int
 
 
 @dataclass(frozen=True)
@@ -360,25 +350,42 @@ class Facts:
         """Whether attempts are read from columns, and not from the graph."""
         return self.columns is not None and not self.in_cells
 
-    def first_tries(self, course: str, terms: Sequence[DatedTerm] = ()) -> "TriesInCourse":
-        """Return the first attempts in a course that fall into the period, added up for each student."""
+    def first_tries(self, course: str) -> Tries:
+        """Return the first attempts in a course that fall into the period."""
         if not self.reads_columns:
-            return self._added_up(course, terms)
-        ends_of_terms = [(term.starts, term.ends) for term in terms]
-        found = TriesInCourse()
-        with self._reading(course, terms=ends_of_terms) as reading:
-            for student, *tries in reading.rows(TRIES_OF_STUDENTS):
-                found.of_students[reading.student(student)] = FirstTries(*tries)
-            for week, student, *tries in reading.rows(TRIES_OF_WEEKS):
-                found.of_weeks[week][reading.student(student)] = FirstTries(*tries)
-            if not terms:
-                found.in_no_term = sum(found.numbers.values())
-                return found
-            for term_number, student, *tries in reading.rows(TRIES_OF_TERMS):
-                term = terms[term_number]
-                found.of_terms[term.id][reading.student(student)] = FirstTries(*tries)
-            [(found.in_no_term,)] = reading.rows(TRIES_IN_NO_TERM)
-        return found
+            tries = self._added_up(course, lambda _: [EVERYTHING])
+            return tries.get(EVERYTHING, NO_TRIES)
+        with self._reading(course) as reading:
+            columns = reading.columns(TRIES_OF_STUDENTS)
+            ids = reading.student_ids
+        return Tries(ids, columns["student"], columns["number"], columns["outcomes"])
+
+    def tries_of_weeks(self, course: str) -> dict[date, Tries]:
+        """Return the first attempts of the period by week. A week is named by its Monday."""
+        if not self.reads_columns:
+            return self._added_up(course, lambda attempt: [monday(attempt.at, self.zone)])
+        with self._reading(course) as reading:
+            columns = reading.columns(TRIES_OF_WEEKS)
+            ids = reading.student_ids
+        columns["monday"] = columns["monday"].astype("datetime64[D]")
+        return dict(split(ids, columns, "monday"))
+
+    def tries_of_terms(self, course: str, terms: Sequence[DatedTerm]) -> TriesOfTerms:
+        """Return the first attempts of the period by term. Terms may overlap."""
+        if not self.reads_columns:
+            found = self._added_up(
+                course, lambda attempt: ids_of_terms(terms, attempt.at) or [NO_TERM]
+            )
+            in_no_term = found.pop(NO_TERM, NO_TRIES).total
+            return TriesOfTerms(found, in_no_term)
+        with self._reading(course, terms=_ends_of(terms)) as reading:
+            columns = reading.columns(TRIES_OF_TERMS)
+            ids = reading.student_ids
+            [(in_no_term,)] = reading.rows(TRIES_IN_NO_TERM)
+        of_terms: dict[str, Tries] = {}
+        for number, tries in split(ids, columns, "term"):
+            of_terms[terms[number].id] = tries
+        return TriesOfTerms(of_terms, in_no_term)
 
     def _reading(
         self,
@@ -395,18 +402,16 @@ class Facts:
         read = Read(students, since, self.until, terms)
         return self.columns.reading(course, read)
 
-    def _added_up(self, course: str, terms: Sequence[DatedTerm]) -> "TriesInCourse":
-        """Return what `first_tries` returns, from the attempts in the graph."""
-        found = TriesInCourse()
+    def _added_up(
+        self, course: str, keys_of: Callable[[Attempt], Iterable[Key]]
+    ) -> dict[Key, Tries]:
+        """Return the first attempts of the period from the graph, by the keys of each attempt."""
+        added: dict[Key, dict[str, FirstTries]] = defaultdict(dict)
         for attempt in self.first_attempts(course):
-            tried_in = [found.of_students, found.of_weeks[monday(attempt.at, self.zone)]]
-            in_terms = [found.of_terms[term.id] for term in terms if term.has(attempt.at)]
-            if not in_terms:
-                found.in_no_term += 1
-            for tries in tried_in + in_terms:
-                before = tries.get(attempt.student, NO_TRIES)
-                tries[attempt.student] = before.with_one(attempt.outcome)
-        return found
+            for key in keys_of(attempt):
+                before = added[key].get(attempt.student, NOT_TRIED)
+                added[key][attempt.student] = before.with_one(attempt.outcome)
+        return {key: Tries.of(tries) for key, tries in added.items()}
 
     def point_tries(self, course: str) -> PointTries:
         """Return the first attempts at the points of a course."""
@@ -414,9 +419,9 @@ class Facts:
             return self._point_tries_of_graph(course)
         with self._reading(course) as reading:
             columns = reading.columns(FIRST_TRIES_AT_POINTS)
-            numbers = {}
-            for student, number, _ in reading.rows(TRIES_OF_STUDENTS):
-                numbers[reading.student(student)] = number
+            tries = reading.columns(TRIES_OF_STUDENTS)
+            numbers_of = zip(tries["student"].tolist(), tries["number"].tolist(), strict=True)
+            numbers = {reading.student(student): number for student, number in numbers_of}
             [(without_point,)] = reading.rows(TRIES_WITHOUT_POINT)
         students, points, columns = _in_order(reading, columns)
         counts = Counts(
@@ -463,25 +468,86 @@ class Facts:
         in_columns = Sums(columns[0], columns[1], columns[2], first_moments)
         return PointTries(students, ids, names, counts_of(rows), in_columns, numbers, without_point)
 
-    def attempts(self, course: str, *, responses: bool = False) -> list[Attempt]:
+    def attempts(self, course: str) -> list[Attempt]:
         """Return all attempts in a course until `until`, also those before `since`."""
         rows = self.graph.read_by_student(
             "attempts",
             self.students,
             course=course,
             until=self.until.isoformat(),
-            responses=responses,
         )
         return [Attempt(**row) for row in rows]
 
-    def first_attempts(self, course: str, *, responses: bool = False) -> list[Attempt]:
+    def first_attempts(self, course: str) -> list[Attempt]:
         """Return the first attempt of each student at each item of a course, if it falls into the period."""
-        return self.first_of(self.attempts(course, responses=responses))
+        return self.first_of(self.attempts(course))
 
     def first_of(self, attempts: Iterable[Attempt]) -> list[Attempt]:
         """Return the first of these attempts by student and item, if it falls into the period."""
         first = first_by_item(attempts)
         return [each for each in first if self.since is None or each.at >= self.since]
+
+    def item_tries(self, course: str) -> ItemTries:
+        """Return the first attempts of the period at the items of a course. Without columns, no answers are known."""
+        if self.reads_columns:
+            with self._reading(course) as reading:
+                return _item_tries(reading)
+        students = Numbers()
+        items = Numbers()
+        rows = []
+        for each in self.first_attempts(course):
+            rows.append((students.of(each.student), items.of(each.item), each.outcome, NO_ANSWER))
+        columns = np.array(rows, dtype=np.int64).reshape(-1, 4).T
+        return ItemTries(students.ids, items.ids, *columns)
+
+    def first_answers(self, course: str, *, below: int, least: int) -> FirstAnswers:
+        """Return the first attempts with the texts of the answers that at least `least` students gave to one item.
+
+        Only texts of attempts with an outcome below `below`, in thousandths, are read, and only these attempts count.
+        Texts are read from the graph, so that the memory has none. A text that is gone by now is left out.
+        """
+        limits = {"below": below, "least": least}
+        with self._reading(course) as reading:
+            tries = _item_tries(reading)
+            places: dict[tuple[int, int], str] = {}  # (student, item) -> record with a long answer
+            for student, item, record in reading.rows(LONG_ANSWERS.format(**limits)):
+                places[student, item] = record
+            samples = dict(reading.rows(SAMPLES_OF_ANSWERS.format(**limits)))
+            mark_of = reading.mark_of
+        long_texts = self._answer_texts(places.values())
+        answers = tries.answers.copy()
+        texts: dict[int, str] = {}
+        for row in np.flatnonzero(answers == LONG_ANSWER).tolist():
+            pair = (int(tries.student[row]), int(tries.item[row]))
+            text = long_texts.get(places.get(pair, ""), "").strip()
+            mark = mark_of(text)
+            answers[row] = mark
+            if text:
+                texts[mark] = text
+        short_texts = self._answer_texts(samples.values())
+        for mark, record in samples.items():
+            text = short_texts.get(record, "").strip()
+            if text:
+                texts[mark] = text
+        return FirstAnswers(replace(tries, answers=answers), texts)
+
+    def _answer_texts(self, records: Iterable[str]) -> dict[str, str]:
+        """Return the answers in these attempts. Raises TooLarge for very many of them."""
+        ids = list(records)
+        if len(ids) > MAX_ROWS:
+            found = f"This question would read more than {MAX_ROWS:,} answers at once"
+            raise TooLarge(found, NARROWER)
+        texts: dict[str, str] = {}
+        for start in range(0, len(ids), ANSWERS_AT_ONCE):
+            portion = ids[start : start + ANSWERS_AT_ONCE]
+            [read] = self.graph.read("answers_of_attempts", records=portion)
+            texts |= dict(read["answers"])
+        return texts
+
+    def item_names(self, items: Iterable[str]) -> dict[str, str]:
+        """Return the names of items. An item without a name has its id."""
+        [read] = self.graph.read("item_names", items=sorted(set(items)))
+        return dict(read["names"])
 
     def tested_points(self, items: Iterable[str]) -> dict[str, list[Point]]:
         """Return the points that items test, by item. An item that tests no point is left out."""
@@ -651,6 +717,48 @@ class Facts:
         point is known.
         """
         return self._by_student("mistakes", course)
+
+    def mistakes_made(self, course: str) -> Mistakes:
+        """Return the mistakes of the period."""
+        if not self.reads_columns:
+            made = self._mistakes_by(course, lambda _: [EVERYTHING])
+            return made.get(EVERYTHING, NO_MISTAKES)
+        with self._reading(course) as reading:
+            [(number, unresolved)] = reading.rows(MISTAKES_MADE)
+        return Mistakes(number, unresolved, {})
+
+    def mistakes_of_weeks(self, course: str) -> dict[date, Mistakes]:
+        """Return the mistakes of the period by week. A week is named by its Monday."""
+        if not self.reads_columns:
+            return self._mistakes_by(course, lambda at: [monday(at, self.zone)])
+        found: dict[date, Mistakes] = {}
+        with self._reading(course) as reading:
+            for week, number, unresolved in reading.rows(MISTAKES_OF_WEEKS):
+                found[week] = Mistakes(number, unresolved, {})
+        return found
+
+    def mistakes_of_terms(self, course: str, terms: Sequence[DatedTerm]) -> MistakesOfTerms:
+        """Return the mistakes of the period by term. Terms may overlap."""
+        of_terms: dict[str, Mistakes] = {}
+        if not self.reads_columns:
+            of_terms = self._mistakes_by(course, lambda at: ids_of_terms(terms, at) or [NO_TERM])
+            in_no_term = of_terms.pop(NO_TERM, NO_MISTAKES).number
+            return MistakesOfTerms(of_terms, in_no_term)
+        with self._reading(course, terms=_ends_of(terms)) as reading:
+            for term, number, unresolved in reading.rows(MISTAKES_OF_TERMS):
+                of_terms[terms[term].id] = Mistakes(number, unresolved, {})
+            [(in_no_term,)] = reading.rows(MISTAKES_IN_NO_TERM)
+        return MistakesOfTerms(of_terms, in_no_term)
+
+    def _mistakes_by(
+        self, course: str, keys_of: Callable[[datetime], Iterable[Key]]
+    ) -> dict[Key, Mistakes]:
+        """Return the mistakes of the period from the graph, by the keys of the moment of each."""
+        made: dict[Key, dict[str, tuple[str, bool]]] = defaultdict(dict)
+        for told in self.mistakes(course):  # a row for each point behind it
+            for key in keys_of(told["at"]):
+                made[key][told["record"]] = told["student"], told["resolved"]
+        return {key: Mistakes.of(records.values()) for key, records in made.items()}
 
     def mistakes_at_point(self, course: str, point: str) -> list[MistakeAtPoint]:
         """Return the mistakes at the items of a canonical point, and those whose finding names it."""
@@ -900,8 +1008,9 @@ class Facts:
             rows = self.graph.read("latest_progress_until", **of_whom, until=self.until.isoformat())
             latest_last = sorted(rows, key=lambda row: (row["at"], row["record"]))
         else:
-            rows = self.graph.read("latest_progress", **of_whom)
-            latest_last = rows  # The graph has one row for each student.
+            [found] = self.graph.read("latest_progress", **of_whom)
+            known = {student: float(progress) for student, progress in found["progress"]}
+            return dict.fromkeys(found["students"]) | known
         progress_of = dict[str, float | None].fromkeys(row["student"] for row in rows)
         for row in latest_last:
             if row["progress"] is not None:
@@ -1108,6 +1217,18 @@ def counted(tries: Sequence[Attempt]) -> Attempts:
     return Attempts(right, len(tries) - right, last.at, last.outcome >= HALF)
 
 
+def _item_tries(reading: Reading) -> ItemTries:
+    columns = reading.columns(FIRST_TRIES_AT_ITEMS)
+    return ItemTries(
+        list(reading.student_ids),
+        list(reading.item_ids),
+        columns["student"],
+        columns["item"],
+        columns["outcome"].astype(np.int64),
+        columns["answer"],
+    )
+
+
 def _in_order(
     reading: Reading, columns: Mapping[str, Any]
 ) -> tuple[list[str], list[str], dict[str, Any]]:
@@ -1130,6 +1251,10 @@ def _sorted_ids(id_of: Callable[[int], str], numbers: Integers) -> tuple[list[st
     places = np.empty(len(ids), dtype=np.int64)
     places[order] = np.arange(len(ids))
     return [ids[index] for index in order], places[indexes]
+
+
+def _ends_of(terms: Iterable[DatedTerm]) -> list[tuple[datetime, datetime]]:
+    return [(term.starts, term.ends) for term in terms]
 
 
 def as_term(row: Row) -> Term:

@@ -1435,9 +1435,9 @@ _ELSEWHERE = (
         ("tables in the memory of insights",),
         "personal",
         Words(
-            "ids of students and their attempts with times and outcomes, by course; a question reads those of its "
-            "permitted students only",
-            "按课程保存的学生编号及其作答的时间和结果；每个问题只读取允许查看的学生的数据",
+            "ids of students, their attempts with times, outcomes and marks of equal answers, and the times of their "
+            "mistakes, by course; a question reads those of its permitted students only",
+            "按课程保存的学生编号、其作答的时间和结果、相同答案的标记，以及错误的时间；每个问题只读取允许查看的学生的数据",
         ),
         Words(
             "questions about a whole course are computed without reading its attempts in the graph again",

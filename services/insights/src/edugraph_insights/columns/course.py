@@ -12,14 +12,16 @@ import numpy as np
 import structlog
 
 from edugraph_insights.columns import schema
+from edugraph_insights.columns.marks import Marks
 from edugraph_insights.graph import Row
 from edugraph_insights.school_days import day_of
 
 log = structlog.get_logger()
-# The bytes of empty tables, of an attempt in them without the text of its record's id, and of an id with its number
-# and its word in Python.
-EMPTY_BYTES = 300_000
-ATTEMPT_BYTES = 43
+# The bytes of empty tables, of an attempt and of an error in them without the text of the record's id, and of an id
+# with its number and its word in Python.
+EMPTY_BYTES = 500_000
+ATTEMPT_BYTES = 56
+ERROR_BYTES = 34
 ID_BYTES = 400
 
 
@@ -59,7 +61,7 @@ class TestedPoint(NamedTuple):
 
 @dataclass(frozen=True)
 class Read:
-    """The part of a course that one question reads: the attempts of these students until the end of a period.
+    """The part of a course that one question reads: the records of these students until the end of a period.
 
     `terms` are the beginning and the end of each term of the question.
     """
@@ -77,22 +79,25 @@ class CourseColumns:
     the store lets go of them meanwhile.
     """
 
-    def __init__(self, database: duckdb.DuckDBPyConnection, name: str, zone: tzinfo) -> None:
+    def __init__(
+        self, database: duckdb.DuckDBPyConnection, name: str, zone: tzinfo, marks: Marks
+    ) -> None:
         self.students = Numbers()
         self.items = Numbers()
         self.points = Numbers()
         self.point_names: dict[str, str] = {}
-        # The students whose attempts are in the tables, with the word that they had as `changed` before their
-        # attempts were read. A student who lost something since has another word.
+        # The students whose records are in the tables, with the word that they had as `changed` before their
+        # records were read. A student who lost something since has another word.
         self.held: dict[str, str] = {}
         self._database = database
         self._name = name
         self._zone = zone
+        self.marks = marks
         self._deleted = 0
         self._tested_items = 0
         self._tests: set[tuple[int, int]] = set()  # (item, point)
-        # DuckDB keeps the memory of deleted attempts, so they count, too.
-        self._attempt_bytes = 0
+        # DuckDB keeps the memory of deleted records, so they count, too.
+        self._record_bytes = 0
         with _errors():
             database.cursor().execute(schema.TABLES.format(schema=name))
         weakref.finalize(self, _drop, database, name).atexit = False
@@ -101,40 +106,45 @@ class CourseColumns:
     def bytes(self) -> int:
         """The memory of the tables and ids. DuckDB itself does not know which course uses how much."""
         ids = len(self.students.ids) + len(self.items.ids) + len(self.points.ids)
-        return EMPTY_BYTES + self._attempt_bytes + ID_BYTES * ids
+        return EMPTY_BYTES + self._record_bytes + ID_BYTES * ids
 
-    def add(self, words: Mapping[str, str], rows: Sequence[Row]) -> None:
-        """Add the attempts of students who are not held yet. Each row has the lists of one student.
+    def add(self, words: Mapping[str, str], rows: Sequence[Row], errors: Sequence[Row]) -> None:
+        """Add the attempts and errors of students who are not held yet. Each row has the lists of one student.
 
         `words` maps the students to the word that they had as `changed` before their attempts were read, or "".
         """
         with self._changing() as cursor:
             # A record that moved to one of these students during the load is in the tables under the former one.
-            moved = self._delete_records(cursor, rows)
+            moved = self._delete_records(cursor, rows, errors)
             self._insert(cursor, rows)
+            self._insert_errors(cursor, errors)
         self._deleted += moved
         for student in words:
             # A student without attempts gets a number, too, since a refresh looks up the students who have one.
             self.students.of(student)
         self.held.update(words)
 
-    def replace(self, leaving: Collection[str], rows: Sequence[Row]) -> None:
-        """Delete the attempts of the students who leave, and replace those that `rows` has.
+    def replace(self, leaving: Collection[str], rows: Sequence[Row], errors: Sequence[Row]) -> None:
+        """Delete the records of the students who leave, and replace the attempts of `rows` and the errors.
 
-        An outcome in `rows` is -1 if the attempt does not belong into the tables anymore. The students who leave are
-        not held afterwards.
+        An outcome in `rows` is -1 if the attempt does not belong into the tables anymore, and so is `resolved` of an
+        error. The students who leave are not held afterwards.
         """
         staying = {who: word for who, word in self.held.items() if who not in leaving}
         with self._changing() as cursor:
             numbers = [self.students.of(each) for each in sorted(leaving)]
             cursor.register("leaving", {"student": integers(numbers)})
-            [(deleted,)] = cursor.execute(self._sql(schema.DELETE_OF_STUDENTS)).fetchall()
+            deleted = 0
+            for statement in (schema.DELETE_OF_STUDENTS, schema.DELETE_ERRORS_OF_STUDENTS):
+                [(number,)] = cursor.execute(self._sql(statement)).fetchall()
+                deleted += number
             cursor.unregister("leaving")
 
-            replaced = self._delete_records(cursor, rows)
+            deleted += self._delete_records(cursor, rows, errors)
             self._insert(cursor, [row for row in rows if row["student"] in staying])
+            self._insert_errors(cursor, [row for row in errors if row["student"] in staying])
         self.held = staying
-        self._deleted += deleted + replaced
+        self._deleted += deleted
 
     def has_new_items(self) -> bool:
         """Return whether attempts were added at items whose tested points were not read yet."""
@@ -160,9 +170,9 @@ class CourseColumns:
         self._tested_items = len(known_items)
 
     def is_mostly_deleted(self) -> bool:
-        """Return whether more attempts were deleted than are there. DuckDB keeps the memory of deleted rows."""
+        """Return whether more records were deleted than are there. DuckDB keeps the memory of deleted rows."""
         with self._changing() as cursor:
-            [(there,)] = cursor.execute(self._sql(schema.COUNT_ATTEMPTS)).fetchall()
+            [(there,)] = cursor.execute(self._sql(schema.COUNT_RECORDS)).fetchall()
         return self._deleted > int(there)
 
     def open(self, read: Read) -> "Reading":
@@ -192,12 +202,16 @@ class CourseColumns:
         finally:
             cursor.close()
 
-    def _delete_records(self, cursor: duckdb.DuckDBPyConnection, rows: Sequence[Row]) -> int:
-        """Delete the attempts with the ids of these rows. Return how many there were."""
+    def _delete_records(
+        self, cursor: duckdb.DuckDBPyConnection, rows: Sequence[Row], errors: Sequence[Row]
+    ) -> int:
+        """Delete the attempts and errors with the ids of these rows. Return how many there were."""
         cursor.register("leaving", {"record": texts(_joined(rows, "record"))})
         pairs = cursor.execute(self._sql(schema.DELETE_RECORDS)).fetchall()
         self._mark_first(cursor, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
-        return len(pairs)
+        cursor.register("leaving", {"record": texts(_joined(errors, "record"))})
+        [(number,)] = cursor.execute(self._sql(schema.DELETE_ERRORS)).fetchall()
+        return len(pairs) + int(number)
 
     def _insert(self, cursor: duckdb.DuckDBPyConnection, rows: Sequence[Row]) -> None:
         outcomes = integers(_joined(rows, "outcome"))
@@ -208,7 +222,7 @@ class CourseColumns:
         numbers = [self.students.of(row["student"]) for row in rows]
         items = texts(_joined(rows, "item"))[belongs]
         moments = np.array(_joined(rows, "moment"), dtype="datetime64[us]")[belongs]
-        days = [day_of(each.replace(tzinfo=UTC), self._zone) for each in moments.tolist()]
+        marks = self.marks.of(_joined(rows, "answer"), _joined(rows, "is_long"))
         portion = {
             "student": np.repeat(integers(numbers), lengths)[belongs],
             "item": integers([self.items.of(each) for each in items]),
@@ -216,14 +230,40 @@ class CourseColumns:
             "number": integers(_joined(rows, "number"))[belongs],
             "record": texts(_joined(rows, "record"))[belongs],
             "outcome": outcomes[belongs],
-            "day": np.array(days, dtype="datetime64[us]"),
+            "day": self._days(moments),
+            "answer": marks[belongs],
+            "is_mistake": np.array(_joined(rows, "is_mistake"), dtype=np.bool_)[belongs],
         }
-        ids_bytes = sum(len(each.encode()) for each in portion["record"])
-        self._attempt_bytes += ATTEMPT_BYTES * len(moments) + ids_bytes
+        self._record_bytes += ATTEMPT_BYTES * len(moments) + bytes_of(portion["record"])
         cursor.register("portion", portion)
         cursor.execute(self._sql(schema.INSERT_ATTEMPTS))
         cursor.unregister("portion")
         self._mark_first(cursor, portion["student"], portion["item"])
+
+    def _insert_errors(self, cursor: duckdb.DuckDBPyConnection, errors: Sequence[Row]) -> None:
+        resolved = integers(_joined(errors, "resolved"))
+        belongs = resolved >= 0
+        if not belongs.any():
+            return
+        lengths = [len(row["record"]) for row in errors]
+        numbers = [self.students.of(row["student"]) for row in errors]
+        moments = np.array(_joined(errors, "moment"), dtype="datetime64[us]")[belongs]
+        portion = {
+            "student": np.repeat(integers(numbers), lengths)[belongs],
+            "moment": moments,
+            "record": texts(_joined(errors, "record"))[belongs],
+            "day": self._days(moments),
+            "resolved": resolved[belongs] == 1,
+        }
+        self._record_bytes += ERROR_BYTES * len(moments) + bytes_of(portion["record"])
+        cursor.register("portion", portion)
+        cursor.execute(self._sql(schema.INSERT_ERRORS))
+        cursor.unregister("portion")
+
+    def _days(self, moments: Any) -> Any:
+        """Return the day of each moment for the clocks of the school, as its first moment."""
+        days = [day_of(each.replace(tzinfo=UTC), self._zone) for each in moments.tolist()]
+        return np.array(days, dtype="datetime64[us]")
 
     def _mark_first(self, cursor: duckdb.DuckDBPyConnection, students: Any, items: Any) -> None:
         cursor.register("touched", {"student": integers(students), "item": integers(items)})
@@ -241,6 +281,10 @@ class Reading:
         self._cursor = cursor
         self._columns = columns
         self.point_names = columns.point_names
+        # The ids of all students in the tables, at the place of their number. Later ones may follow.
+        self.student_ids: Sequence[str] = columns.students.ids
+        self.item_ids: Sequence[str] = columns.items.ids
+        self.mark_of = columns.marks.of_text
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query of schema.py."""
@@ -254,7 +298,7 @@ class Reading:
 
     def student(self, number: int) -> str:
         """Return the id of a student."""
-        return self._columns.students.ids[number]
+        return self.student_ids[number]
 
     def point(self, number: int) -> str:
         """Return the id of a point."""
@@ -272,6 +316,11 @@ def integers(values: Any) -> Any:
 def texts(values: Sequence[str]) -> Any:
     """Return a column of texts."""
     return np.array(values, dtype=object)
+
+
+def bytes_of(values: Any) -> int:
+    """Return the number of bytes of texts."""
+    return sum(len(each.encode()) for each in values)
 
 
 def columns_of_terms(terms: Iterable[tuple[datetime, datetime]]) -> dict[str, Any]:

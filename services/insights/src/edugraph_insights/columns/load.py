@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from itertools import tee
 
 from edugraph_common.runtime.shared_state.graph_changes import ALL_COURSES, GraphChange
 from edugraph_insights.columns.course import CourseColumns, TestedPoint
@@ -21,7 +22,7 @@ def load(
     students: Sequence[str],
     make_room: Callable[[], None],
 ) -> None:
-    """Add the attempts of those students who are not held yet.
+    """Add the records of those students who are not held yet.
 
     Students who were added stay there if the graph does not answer for the others in time, so that the next question
     goes on from there. `make_room` is called after each portion.
@@ -30,13 +31,19 @@ def load(
     """
     missing = [each for each in students if each not in columns.held]
     if missing:
-        # The words are read before the attempts. So a loss in between gives a student another word than this one.
+        # The words are read before the records. So a loss in between gives a student another word than this one.
         [found] = graph.read("students_of_columns", students=missing)
         words = dict(zip(found["students"], found["words"], strict=True))
         portions = portions_of(zip(found["students"], found["attempts"], strict=True))
-        with closing(graph.read_columns("attempts_columns", portions, course=course)) as read:
-            for portion, rows in read:
-                columns.add({each: words[each] for each in portion}, rows)
+        portions_of_errors, portions = tee(portions)
+        with (
+            closing(graph.read_columns("attempts_columns", portions, course=course)) as attempts,
+            closing(
+                graph.read_columns("errors_columns", portions_of_errors, course=course)
+            ) as errors,
+        ):
+            for (portion, rows), (_, rows_of_errors) in zip(attempts, errors, strict=True):
+                columns.add({each: words[each] for each in portion}, rows, rows_of_errors)
                 make_room()
     if columns.has_new_items():
         read_tests(columns, graph)
@@ -98,9 +105,11 @@ def refresh(
         if leaving and "people" in kinds:
             return False
         rows = []
+        errors = []
         if words:
             rows = graph.read("attempts_of_words", words=words, course=course)
-        columns.replace(leaving, rows)
+            errors = graph.read("errors_of_words", words=words, course=course)
+        columns.replace(leaving, rows, errors)
     # The items of this course can be in other courses, too.
     read_tests(columns, graph)
     return not columns.is_mostly_deleted()

@@ -1,32 +1,41 @@
 """The tables of a course, the views of them that one question reads, and the queries of questions.
 
-A question reads the views alone. They hold attempts of the permitted students until the end of the period, so no
+A question reads the views alone. They hold records of the permitted students until the end of the period, so no
 question can forget either. Students, items and points are numbers; `CourseColumns` has their ids.
 """
 
 # Moments are in UTC and have no time zone. `day` is the day of a moment for the clocks of the school. `outcome` is in
 # thousandths. The first attempt of a student at an item is the one with the smallest (moment, number, record),
-# whatever the period of a question is.
+# whatever the period of a question is. `answer` is a mark of the text that the student gave (marks.py). An attempt is
+# a mistake if its outcome is below a half and it has words about it; `errors` has the mistakes that are not attempts.
 TABLES = """
 CREATE SCHEMA {schema};
 CREATE TABLE {schema}.tests (item INTEGER, point INTEGER);
 CREATE TABLE {schema}.attempts (
   student INTEGER, item INTEGER, moment TIMESTAMP, number INTEGER, record VARCHAR, outcome SMALLINT,
-  day DATE, is_first BOOLEAN
+  day DATE, answer BIGINT, is_mistake BOOLEAN, is_first BOOLEAN
 );
+CREATE TABLE {schema}.errors (student INTEGER, moment TIMESTAMP, record VARCHAR, day DATE, resolved BOOLEAN);
 """
 
 # `portion` has the columns to insert. numpy has no type that DuckDB takes as a DATE, so a day is a moment there.
 INSERT_TESTS = "INSERT INTO {schema}.tests FROM portion"
 INSERT_ATTEMPTS = """
 INSERT INTO {schema}.attempts
-SELECT student, item, moment, number, record, outcome, day::DATE, false FROM portion
+SELECT student, item, moment, number, record, outcome, day::DATE, answer, is_mistake, false FROM portion
 """
+INSERT_ERRORS = (
+    "INSERT INTO {schema}.errors SELECT student, moment, record, day::DATE, resolved FROM portion"
+)
 DELETE_TESTS = "DELETE FROM {schema}.tests"
 # `leaving` has students or records.
 DELETE_OF_STUDENTS = """
 DELETE FROM {schema}.attempts WHERE student IN (SELECT student FROM leaving)
 """
+DELETE_ERRORS_OF_STUDENTS = """
+DELETE FROM {schema}.errors WHERE student IN (SELECT student FROM leaving)
+"""
+DELETE_ERRORS = "DELETE FROM {schema}.errors WHERE record IN (SELECT record FROM leaving)"
 DELETE_RECORDS = """
 DELETE FROM {schema}.attempts WHERE record IN (SELECT record FROM leaving) RETURNING student, item
 """
@@ -40,7 +49,9 @@ FROM (
 ) AS placed
 WHERE attempt.record = placed.record AND attempt.student = placed.student AND attempt.is_first <> placed.is_first
 """
-COUNT_ATTEMPTS = "SELECT count(*) FROM {schema}.attempts"
+COUNT_RECORDS = (
+    "SELECT (SELECT count(*) FROM {schema}.attempts) + (SELECT count(*) FROM {schema}.errors)"
+)
 
 VIEWS = """
 CREATE TEMP VIEW tests AS FROM {schema}.tests;
@@ -48,11 +59,27 @@ CREATE TEMP VIEW attempts AS
 SELECT *, moment >= TIMESTAMP '{since}' AS in_period FROM {schema}.attempts
 WHERE moment <= TIMESTAMP '{until}' AND student IN (SELECT student FROM permitted);
 CREATE TEMP VIEW first_attempts AS FROM attempts WHERE is_first AND in_period;
+CREATE TEMP VIEW mistakes AS
+SELECT student, moment, day, resolved FROM {schema}.errors
+WHERE moment >= TIMESTAMP '{since}' AND moment <= TIMESTAMP '{until}' AND student IN (SELECT student FROM permitted)
+UNION ALL SELECT student, moment, day, false FROM attempts WHERE is_mistake AND in_period;
 """
 
 # The sum of integers is a HUGEINT in DuckDB, which has no type in Python of its own, so sums are cast.
 TRIES_OF_STUDENTS = """
-SELECT student, count(*), sum(outcome)::BIGINT FROM first_attempts GROUP BY ALL
+SELECT student, count(*) AS "number", sum(outcome)::BIGINT AS outcomes FROM first_attempts GROUP BY ALL
+"""
+FIRST_TRIES_AT_ITEMS = "SELECT student, item, outcome, answer FROM first_attempts"
+# The records of long answers, in attempts with an outcome below a bound.
+LONG_ANSWERS = (
+    "SELECT student, item, record FROM first_attempts WHERE answer = 1 AND outcome < {below}"
+)
+# For each other answer that enough students gave to one item, one of the records that have it.
+SAMPLES_OF_ANSWERS = """
+SELECT answer, any_value(record) FROM (
+  SELECT answer, any_value(record) AS record FROM first_attempts
+  WHERE answer NOT IN (0, 1) AND outcome < {below} GROUP BY item, answer HAVING count(*) >= {least}
+) GROUP BY answer
 """
 # First attempts, whenever they were, and those in the period. An attempt at an item of two points stands at both.
 FIRST_TRIES_AT_POINTS = """
@@ -75,12 +102,12 @@ SELECT point, count(*) FILTER (is_first AND outcome >= 500), count(*) FILTER (is
 FROM attempts JOIN tests USING (item) GROUP BY ALL
 """
 TRIES_OF_WEEKS = """
-SELECT date_trunc('week', day)::DATE AS monday, student, count(*), sum(outcome)::BIGINT
+SELECT date_trunc('week', day)::DATE AS monday, student, count(*) AS "number", sum(outcome)::BIGINT AS outcomes
 FROM first_attempts GROUP BY ALL
 """
 # `terms` has the terms of the question. Terms may overlap. The end of a term is not part of it.
 TRIES_OF_TERMS = """
-SELECT term, student, count(*), sum(outcome)::BIGINT
+SELECT term, student, count(*) AS "number", sum(outcome)::BIGINT AS outcomes
 FROM first_attempts JOIN terms ON moment >= starts AND moment < ends GROUP BY ALL
 """
 TRIES_IN_NO_TERM = """
@@ -88,3 +115,16 @@ SELECT count(*) FROM first_attempts
 WHERE NOT EXISTS (SELECT 1 FROM terms WHERE moment >= starts AND moment < ends)
 """
 TRIES_WITHOUT_POINT = "SELECT count(*) FROM first_attempts ANTI JOIN tests USING (item)"
+
+MISTAKES_MADE = "SELECT count(*), count(*) FILTER (NOT resolved) FROM mistakes"
+MISTAKES_OF_WEEKS = """
+SELECT date_trunc('week', day)::DATE AS monday, count(*), count(*) FILTER (NOT resolved) FROM mistakes GROUP BY ALL
+"""
+MISTAKES_OF_TERMS = """
+SELECT term, count(*), count(*) FILTER (NOT resolved)
+FROM mistakes JOIN terms ON moment >= starts AND moment < ends GROUP BY ALL
+"""
+MISTAKES_IN_NO_TERM = """
+SELECT count(*) FROM mistakes
+WHERE NOT EXISTS (SELECT 1 FROM terms WHERE moment >= starts AND moment < ends)
+"""

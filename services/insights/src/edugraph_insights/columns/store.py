@@ -22,6 +22,7 @@ from edugraph_insights.columns.course import (
     Reading,
 )
 from edugraph_insights.columns.load import load, refresh
+from edugraph_insights.columns.marks import Marks
 from edugraph_insights.graph import NARROWER, Graph
 from edugraph_insights.problems import Busy, TooLarge
 
@@ -84,6 +85,7 @@ class ColumnStore:
         self._graph = graph
         self._since = since
         self._zone = zone
+        self._marks = Marks()
         self._most_bytes = most_bytes
         self._clock = clock
         self._courses: OrderedDict[str, _Kept] = OrderedDict()  # the one that was used last is last
@@ -176,7 +178,9 @@ class ColumnStore:
         else:
             is_refreshed = False
         if columns is None or not is_refreshed:
-            columns = CourseColumns(self._database, f"course_{next(self._schemas)}", self._zone)
+            columns = CourseColumns(
+                self._database, f"course_{next(self._schemas)}", self._zone, self._marks
+            )
             kept.columns = columns
         kept.position = since.position
         return columns

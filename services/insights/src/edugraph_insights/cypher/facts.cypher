@@ -1,27 +1,28 @@
 // name: attempts
-// Returns the attempts of these students in a course until a moment, without those that have no outcome. The responses
-// are read only if `responses` is true.
+// Returns the attempts of these students in a course until a moment, without those that have no outcome.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:TRIED]->(a:Attempt)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND a.timestamp <= datetime($until) AND a.outcome IS NOT NULL
 MATCH (a)-[:OF_ITEM]->(i:Item)
-RETURN s.id AS student, ['item', 'title', 'record', 'at', 'number', 'outcome', 'response'] AS columns,
-  collect([i.id, coalesce(i.name, i.id), a.id, toString(a.timestamp), coalesce(a.attempt_number, 0), a.outcome,
-    CASE WHEN $responses THEN a.response ELSE null END]) AS rows
+RETURN s.id AS student, ['item', 'title', 'record', 'at', 'number', 'outcome'] AS columns,
+  collect([i.id, coalesce(i.name, i.id), a.id, toString(a.timestamp), coalesce(a.attempt_number, 0), a.outcome]) AS rows
 
 // name: attempts_columns
 // Returns the attempts of these students in a course, without those that have no outcome: for each student a list for each
 // column. A moment is in microseconds. If another transaction deletes a node meanwhile, its properties are null, and the
-// attempt is left out.
+// attempt is left out. A long answer is left out, with `is_long`. `mistakes` says what a mistake is.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:TRIED]->(a:Attempt)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND a.outcome IS NOT NULL
 MATCH (a)-[:OF_ITEM]->(i:Item)
 WITH id AS student, i.id AS item, a.id AS record, a.timestamp AS at, coalesce(a.attempt_number, 0) AS number,
-  a.outcome AS outcome
+  a.outcome AS outcome, coalesce(a.question, '') AS question, coalesce(a.response, '') AS response
 WHERE item IS NOT NULL AND record IS NOT NULL AND at IS NOT NULL AND outcome IS NOT NULL
 RETURN student, collect(item) AS item, collect(record) AS record,
-  collect(at.epochSeconds * 1000000 + at.microsecond) AS moment, collect(number) AS number, collect(outcome) AS outcome
+  collect(at.epochSeconds * 1000000 + at.microsecond) AS moment, collect(number) AS number, collect(outcome) AS outcome,
+  collect(outcome < 500 AND trim(CASE WHEN question <> '' THEN question ELSE response END) <> '') AS is_mistake,
+  collect(size(response) > 200) AS is_long,
+  collect(CASE WHEN size(response) > 200 THEN '' ELSE response END) AS answer
 
 // name: attempts_of_words
 // Returns the attempts that transactions with these words wrote last, in the form of `attempts_columns`. The outcome is -1
@@ -31,10 +32,49 @@ MATCH (s:Student)-[:TRIED]->(a)
 MATCH (a)-[:OF_ITEM]->(i:Item)
 OPTIONAL MATCH (a)-[:IN_COURSE]->(c) WHERE c.id = $course
 WITH s.id AS student, i.id AS item, a.id AS record, a.timestamp AS at, coalesce(a.attempt_number, 0) AS number,
-  CASE WHEN c IS NULL THEN -1 ELSE coalesce(a.outcome, -1) END AS outcome
+  CASE WHEN c IS NULL THEN -1 ELSE coalesce(a.outcome, -1) END AS outcome,
+  coalesce(a.question, '') AS question, coalesce(a.response, '') AS response
 WHERE student IS NOT NULL AND item IS NOT NULL AND record IS NOT NULL AND at IS NOT NULL
 RETURN student, collect(item) AS item, collect(record) AS record,
-  collect(at.epochSeconds * 1000000 + at.microsecond) AS moment, collect(number) AS number, collect(outcome) AS outcome
+  collect(at.epochSeconds * 1000000 + at.microsecond) AS moment, collect(number) AS number, collect(outcome) AS outcome,
+  collect(outcome < 500 AND trim(CASE WHEN question <> '' THEN question ELSE response END) <> '') AS is_mistake,
+  collect(size(response) > 200) AS is_long,
+  collect(CASE WHEN size(response) > 200 THEN '' ELSE response END) AS answer
+
+// name: errors_columns
+// Returns the mistakes of these students in a course that are not attempts, in the form of `attempts_columns`. `resolved` is
+// 0 or 1.
+UNWIND $students AS id
+MATCH (s:Student {id: id})-[:MADE]->(m:ErrorRecord)-[:IN_COURSE]->(c)
+WHERE c.id = $course
+WITH id AS student, m.id AS record, m.timestamp AS at, CASE WHEN m.resolved THEN 1 ELSE 0 END AS resolved
+WHERE record IS NOT NULL AND at IS NOT NULL
+RETURN student, collect(record) AS record, collect(at.epochSeconds * 1000000 + at.microsecond) AS moment,
+  collect(resolved) AS resolved
+
+// name: errors_of_words
+// Returns the mistakes that are not attempts and that transactions with these words wrote last, in the form of
+// `errors_columns`. `resolved` is -1 if the mistake is in other courses only.
+MATCH (m:ErrorRecord) USING INDEX SEEK m:ErrorRecord(written) WHERE m.written IN $words
+MATCH (s:Student)-[:MADE]->(m)
+OPTIONAL MATCH (m)-[:IN_COURSE]->(c) WHERE c.id = $course
+WITH s.id AS student, m.id AS record, m.timestamp AS at,
+  CASE WHEN c IS NULL THEN -1 WHEN m.resolved THEN 1 ELSE 0 END AS resolved
+WHERE student IS NOT NULL AND record IS NOT NULL AND at IS NOT NULL
+RETURN student, collect(record) AS record, collect(at.epochSeconds * 1000000 + at.microsecond) AS moment,
+  collect(resolved) AS resolved
+
+// name: answers_of_attempts
+// Returns pairs of an attempt and its answer.
+UNWIND $records AS id
+MATCH (a:Attempt {id: id}) WHERE a.response IS NOT NULL
+RETURN collect([a.id, a.response]) AS answers
+
+// name: item_names
+// Returns pairs of an item and its name.
+UNWIND $items AS id
+MATCH (i:Item {id: id})
+RETURN collect([i.id, coalesce(i.name, i.id)]) AS names
 
 // name: students_of_columns
 // Returns those of these students who are in the graph: a list of their ids, of their words as `changed`, and of the numbers
@@ -162,10 +202,12 @@ MATCH (c:Course {id: $course})-[:CONTAINS]->(k:KnowledgePoint)
 RETURN DISTINCT coalesce(k.canonical, k.id) AS point
 
 // name: latest_progress
-// Returns the latest progress of these students in a course.
+// Returns the latest progress of these students in a course, as a list of the students and one of pairs of a student and the
+// progress, since a row for each student costs the driver more. A student without a known progress has no pair.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[r:LEARNS]->(c) WHERE c.id = $course
-RETURN s.id AS student, r.progress AS progress
+RETURN collect(s.id) AS students,
+  collect(CASE WHEN r.progress IS NULL THEN null ELSE [s.id, r.progress] END) AS progress
 
 // name: latest_progress_until
 // Returns the records, until a moment, of the progress of these students in a course.

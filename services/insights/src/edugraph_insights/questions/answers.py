@@ -1,14 +1,17 @@
 """Which answer did how many students give?"""
 
-from collections import defaultdict
+from collections import Counter
 from typing import Annotated
 
 from pydantic import Field
 
 from edugraph_common.contracts.record_fields import Id
 from edugraph_insights.answers import Count, Evidence, Found, Mark, Measured, Name, Row, Share
-from edugraph_insights.facts import Attempt, Facts
+from edugraph_insights.facts import Facts
+from edugraph_insights.item_tries import answers_given
 from edugraph_insights.questions.question import Parameters, Question
+
+ANY_OUTCOME = 1_001  # thousandths; each outcome is below it
 
 
 class OfItem(Parameters):
@@ -32,45 +35,44 @@ class AnswerGiven(Row):
 
 
 def find(facts: Facts, asked: OfItem) -> Found[AnswerGiven]:
-    first_attempts = facts.first_attempts(asked.course, responses=True)
+    given = facts.first_answers(asked.course, below=ANY_OUTCOME, least=1)
+    tries = given.tries
     if asked.item is not None:
-        first_attempts = [each for each in first_attempts if each.item == asked.item]
-    given: dict[str, dict[str, list[Attempt]]] = defaultdict(lambda: defaultdict(list))
-    with_answer: set[str] = set()
-    without_answer = 0
-    for attempt in first_attempts:
-        response = (attempt.response or "").strip()
-        if not response:
-            without_answer += 1
-            continue
-        given[attempt.item][response].append(attempt)
-        with_answer.add(attempt.student)
-
+        numbers = [number for number, item in enumerate(tries.items) if item == asked.item]
+        tries = tries.at_items(numbers)
+    answered: Counter[str] = Counter()
+    answers = []
+    for answer in answers_given(tries):
+        if answer.mark in given.texts:
+            answers.append(answer)
+            answered[answer.item] += len(answer.students)
+    names = facts.item_names(answered)
     rows = []
-    for item, of_responses in given.items():
-        answered = sum(map(len, of_responses.values()))
-        for response, attempts in of_responses.items():
-            students = sorted(each.student for each in attempts)
-            row = AnswerGiven(
-                item=item,
-                name=min(each.title for each in attempts),
-                response=response,
-                right=sum(each.outcome for each in attempts) / len(attempts) / 1000,
-                students=len(students),
-                answered=answered,
-                share=len(students) / answered,
-                who=tuple(students),
-                evidence=asked.records(item=item),
-            )
-            rows.append(Measured(row, frozenset(students)))
+    with_answer: set[str] = set()
+    for answer in answers:
+        students = tries.ids(answer.students)
+        with_answer.update(students)
+        row = AnswerGiven(
+            item=answer.item,
+            name=names.get(answer.item, answer.item),
+            response=given.texts[answer.mark],
+            right=int(answer.outcomes.sum()) / len(students) / 1000,
+            students=len(students),
+            answered=answered[answer.item],
+            share=len(students) / answered[answer.item],
+            who=tuple(students),
+            evidence=asked.records(item=answer.item),
+        )
+        rows.append(Measured(row))
+    first_attempts = len(tries.student)
     return Found(
         tuple(rows),
         of_how_many={
             "students": frozenset(facts.students),
             "students with a known answer": frozenset(with_answer),
-            "first attempts": len(first_attempts),
+            "first attempts": first_attempts,
         },
-        left_out={"first attempts without a known answer": without_answer},
+        left_out={"first attempts without a known answer": first_attempts - answered.total()},
     )
 
 
@@ -85,4 +87,5 @@ QUESTION = Question(
     find=find,
     order=lambda row: (row.item, -(row.students or 0), row.response),
     quotes=True,
+    from_columns=True,
 )

@@ -8,6 +8,7 @@ from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
 from edugraph_insights.facts import DatedTerm, Facts
 from edugraph_insights.questions.question import OfSeveral, Question
 from edugraph_insights.school_days import WEEK
+from edugraph_insights.tries import NO_TRIES
 
 # First attempts in each of the two weeks, so that the change is not that of a single answer.
 ENOUGH_ATTEMPTS = 3
@@ -48,9 +49,9 @@ def find(facts: Facts, asked: OfSeveral) -> Found[Change]:
     end = facts.until + _MOMENT
     week_before = DatedTerm(BEFORE, "", first_moment, middle)
     this_week = DatedTerm(NOW, "", middle, end)
-    tries = facts.first_tries(asked.course, [week_before, this_week])
-    before = tries.of_terms[BEFORE]
-    now = tries.of_terms[NOW]
+    tries = facts.tries_of_terms(asked.course, [week_before, this_week])
+    before = tries.of_terms.get(BEFORE, NO_TRIES).by_student()
+    now = tries.of_terms.get(NOW, NO_TRIES).by_student()
     changes: dict[str, float] = {}
     for student in sorted(before.keys() & now.keys()):
         tries_before = before[student]

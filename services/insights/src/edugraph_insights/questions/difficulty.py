@@ -1,6 +1,5 @@
 """Question 7: how hard is this course, and which of two is harder?"""
 
-from collections import Counter
 from statistics import median
 from typing import Annotated, Any, ClassVar
 
@@ -66,11 +65,12 @@ def find(facts: Facts, asked: OfTwoCourses) -> Found[Difficulty]:
     courses = asked.courses
     has_two_courses = len(courses) > 1
     wrong: dict[str, dict[str, float]] = {}
-    first_attempts: dict[str, Counter[str]] = {}
+    first_attempts: dict[str, dict[str, int]] = {}
     for course in courses:
-        tried = facts.first_tries(course)
-        wrong[course] = {student: tries.wrong for student, tries in tried.of_students.items()}
-        first_attempts[course] = Counter(tried.numbers)
+        tries = facts.first_tries(course)
+        wrong[course] = tries.wrong
+        if facts.in_cells:
+            first_attempts[course] = tries.numbers
     known = {course: facts.progress(course) for course in courses}
     both: frozenset[str] = frozenset()
     if has_two_courses:
@@ -97,17 +97,14 @@ def find(facts: Facts, asked: OfTwoCourses) -> Found[Difficulty]:
             progress_evidence=of_course.records(kind="progress"),
             **comparison,
         )
-        figures: dict[str, Figure] = {}
-        name = statistic("right", course)
-        figures["right"] = mean_of(name, wrong[course], is_mirrored=True)
-        name = statistic("tried", course)
-        figures["students"] = number_of(name, wrong[course])
-        if has_two_courses:
-            name = statistic("tried both", *courses)
-            figures["students_of_both"] = number_of(name, both)
-        if comparison:
-            figures["harder_by"] = _harder_by(wrong, courses, both)
-        rows.append(Measured(row, frozenset(wrong[course]), figures, first_attempts[course]))
+        measured = Measured(row)
+        if facts.in_cells:
+            figures = _figures(wrong, course, courses, both)
+            if comparison:
+                figures["harder_by"] = _harder_by(wrong, courses, both)
+            students = frozenset(wrong[course])
+            measured = Measured(row, students, figures, first_attempts[course])
+        rows.append(measured)
     with_progress = frozenset(known[asked.course])
     return Found(
         tuple(rows),
@@ -117,6 +114,24 @@ def find(facts: Facts, asked: OfTwoCourses) -> Found[Difficulty]:
         },
         left_out={},
     )
+
+
+def _figures(
+    wrong: dict[str, dict[str, float]],
+    course: str,
+    courses: tuple[str, ...],
+    both: frozenset[str],
+) -> dict[str, Figure]:
+    """Return the figures of a row, each with what the students add to it."""
+    figures: dict[str, Figure] = {}
+    name = statistic("right", course)
+    figures["right"] = mean_of(name, wrong[course], is_mirrored=True)
+    name = statistic("tried", course)
+    figures["students"] = number_of(name, wrong[course])
+    if len(courses) > 1:
+        name = statistic("tried both", *courses)
+        figures["students_of_both"] = number_of(name, both)
+    return figures
 
 
 def _harder_by(
@@ -159,4 +174,5 @@ QUESTION = Question(
     row=Difficulty,
     find=find,
     order=lambda row: row.course,
+    from_columns=True,
 )

@@ -1,8 +1,6 @@
 """Question 8: which item is bad or misleading?"""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from edugraph_common.contracts.records import HALF
@@ -18,13 +16,14 @@ from edugraph_insights.answers import (
     Noise,
     Row,
     Share,
+    Total,
     mean_of,
     number_of,
     statistic,
 )
-from edugraph_insights.facts import Attempt, Facts
+from edugraph_insights.facts import Facts
+from edugraph_insights.item_tries import FirstAnswers, answers_given, item_rest
 from edugraph_insights.questions.question import Parameters, Question
-from edugraph_insights.statistics import correlation
 
 ENOUGH_FOR_CORRELATION = 30  # first attempts
 SAME_ANSWER_STUDENTS = 3
@@ -52,65 +51,55 @@ class ItemQuality(Row):
     noise: Noise = None
 
 
-@dataclass
-class _Total:
-    """The first attempts of one student in the course. `outcomes` is their sum in thousandths."""
-
-    outcomes: int = 0
-    attempts: int = 0
-
-
 def find(facts: Facts, asked: Parameters) -> Found[ItemQuality]:
-    first_attempts = facts.first_attempts(asked.course, responses=True)
-    of_item: dict[str, list[Attempt]] = defaultdict(list)
-    totals: dict[str, _Total] = defaultdict(_Total)  # student -> total
-    for attempt in first_attempts:
-        of_item[attempt.item].append(attempt)
-        total = totals[attempt.student]
-        total.outcomes += attempt.outcome
-        total.attempts += 1
-
-    tested = facts.tested_points(of_item)
+    answers: dict[str, list[str]] = {}
+    if facts.reads_columns:
+        given = facts.first_answers(asked.course, below=HALF, least=SAME_ANSWER_STUDENTS)
+        tries = given.tries
+        answers = _common_wrong_answers(given)
+    else:
+        tries = facts.item_tries(asked.course)
+    rest = tries.rest()
+    items = list(tries.tried_items())
+    ids = [item.id for item in items]
+    tested = facts.tested_points(ids)
+    names = facts.item_names(ids)
     rows = []
     without_correlation = 0
-    for item, attempts in of_item.items():
+    for item in items:
+        students = len(item.students)
         discrimination = None
-        if len(attempts) >= ENOUGH_FOR_CORRELATION:
-            discrimination = _item_rest(attempts, totals)
+        if students >= ENOUGH_FOR_CORRELATION:
+            discrimination = item_rest(item, rest, ENOUGH_FOR_CORRELATION)
         else:
             without_correlation += 1
-        points = sorted(tested.get(item, ()))
+        points = sorted(tested.get(item.id, ()))
         point_ids = [point.id for point in points]
         point_names = [point.name for point in points]
-        title = min(each.title for each in attempts)
-        mean_outcome = sum(each.outcome for each in attempts) / len(attempts)
         row = ItemQuality(
-            item=item,
-            name=title,
-            right=mean_outcome / 1000,
-            students=len(attempts),
+            item=item.id,
+            name=names.get(item.id, item.id),
+            right=item.right,
+            students=students,
             discrimination=discrimination,
-            wrong_answers=_common_wrong_answers(attempts),
+            wrong_answers=tuple(answers.get(item.id, ())),
             points=tuple(point_ids),
             point_names=tuple(point_names),
-            evidence=asked.records(item=item),
+            evidence=asked.records(item=item.id),
         )
-        about = (asked.course, item)
-        outcomes: dict[str, float] = {}
-        for attempt in attempts:
-            outcomes[attempt.student] = attempt.outcome / 1000
-        figures: dict[str, Figure] = {}
-        right_name = statistic("right at item", *about)
-        figures["right"] = mean_of(right_name, outcomes)
-        students_name = statistic("tried item", *about)
-        figures["students"] = number_of(students_name, outcomes)
-        rows.append(Measured(row, frozenset(outcomes), figures))
+        measured = Measured(row)
+        if facts.in_cells:
+            measured = _in_cells(row, asked.course, tries.outcomes_of(item))
+        rows.append(measured)
+    first_attempts: Total = len(tries.student)
+    if facts.in_cells:
+        first_attempts = Counter(tries.numbers())
     return Found(
         tuple(rows),
         of_how_many={
             "students": frozenset(facts.students),
-            "first attempts": Counter(each.student for each in first_attempts),
-            "items": len(of_item),
+            "first attempts": first_attempts,
+            "items": len(items),
         },
         left_out={
             f"items without a correlation, under {ENOUGH_FOR_CORRELATION} first attempts": without_correlation
@@ -118,32 +107,29 @@ def find(facts: Facts, asked: Parameters) -> Found[ItemQuality]:
     )
 
 
-def _item_rest(attempts: list[Attempt], totals: Mapping[str, _Total]) -> float | None:
-    """Return the correlation of the outcome at the item with the mean of the student's other first attempts.
-
-    Students without other first attempts do not count. None if too few are left.
-    """
-    on_item = []
-    on_rest = []
-    for attempt in attempts:
-        total = totals[attempt.student]
-        if total.attempts > 1:
-            on_item.append(float(attempt.outcome))
-            on_rest.append((total.outcomes - attempt.outcome) / (total.attempts - 1))
-    if len(on_item) < ENOUGH_FOR_CORRELATION:
-        return None
-    return correlation(on_item, on_rest)
+def _in_cells(row: ItemQuality, course: str, outcomes: dict[str, float]) -> Measured[ItemQuality]:
+    """Return the row with what each student adds to its figures. `outcomes` are those of its students."""
+    figures: dict[str, Figure] = {}
+    right_name = statistic("right at item", course, row.item)
+    figures["right"] = mean_of(right_name, outcomes)
+    students_name = statistic("tried item", course, row.item)
+    figures["students"] = number_of(students_name, outcomes)
+    return Measured(row, frozenset(outcomes), figures)
 
 
-def _common_wrong_answers(attempts: list[Attempt]) -> tuple[str, ...]:
-    """Return the wrong answers of three students or more, the most frequent first. A student has one attempt here."""
-    students: Counter[str] = Counter()  # answer -> number of students
-    for attempt in attempts:
-        answer = (attempt.response or "").strip()
-        if answer and attempt.outcome < HALF:
-            students[answer] += 1
-    common = [answer for answer, number in students.items() if number >= SAME_ANSWER_STUDENTS]
-    return tuple(sorted(common, key=lambda answer: (-students[answer], answer)))
+def _common_wrong_answers(given: FirstAnswers) -> dict[str, list[str]]:
+    """Return, for each item, the wrong answers of three students or more, the most frequent first."""
+    common: list[tuple[int, str, str]] = []
+    wrong = given.tries.where(given.tries.outcome < HALF)
+    for answer in answers_given(wrong):
+        text = given.texts.get(answer.mark)
+        students = len(answer.students)
+        if text and students >= SAME_ANSWER_STUDENTS:
+            common.append((-students, text, answer.item))
+    of_items: dict[str, list[str]] = defaultdict(list)
+    for _, text, item in sorted(common):
+        of_items[item].append(text)
+    return of_items
 
 
 QUESTION = Question(
@@ -162,4 +148,5 @@ QUESTION = Question(
         row.item,
     ),
     quotes=True,
+    from_columns=True,
 )

@@ -14,10 +14,12 @@ from edugraph_insights.answers import (
     Noise,
     Row,
     Share,
+    Total,
 )
 from edugraph_insights.facts import MOST_TERMS, Facts
 from edugraph_insights.questions.question import Parameters, Question
-from edugraph_insights.questions.work import Work, mistakes_by_student
+from edugraph_insights.questions.work import Work
+from edugraph_insights.tries import NO_MISTAKES, NO_TRIES
 
 
 class TermOfCourse(Row):
@@ -40,21 +42,15 @@ class TermOfCourse(Row):
 
 def find(facts: Facts, asked: Parameters) -> Found[TermOfCourse]:
     terms = [term for term in facts.dated_terms() if asked.term in (None, term.id)]
-    tried = facts.first_tries(asked.course, terms)
-    mistakes: dict[str, tuple[str, bool]] = {}
-    moments: dict[str, datetime] = {}
-    for told in facts.mistakes(asked.course):  # a row for each point behind it
-        mistakes[told["record"]] = told["student"], told["resolved"]
-        moments[told["record"]] = told["at"]
-    in_no_term = set(mistakes)
+    tries = facts.tries_of_terms(asked.course, terms)
+    mistakes = facts.mistakes_of_terms(asked.course, terms)
     rows: list[Measured[TermOfCourse]] = []
     terms_without_records = 0
     for term in terms:
-        in_term = {record for record, moment in moments.items() if term.has(moment)}
-        in_no_term -= in_term
-        made = {record: mistakes[record] for record in in_term}
-        work = Work(tried.of_terms.get(term.id, {}), made)
-        if not work.students:
+        work = Work(
+            tries.of_terms.get(term.id, NO_TRIES), mistakes.of_terms.get(term.id, NO_MISTAKES)
+        )
+        if work.is_empty:
             terms_without_records += 1
             continue
         row = TermOfCourse(
@@ -65,20 +61,29 @@ def find(facts: Facts, asked: Parameters) -> Found[TermOfCourse]:
             evidence=asked.model_copy(update={"term": term.id}).records(),
             **work.numbers(),
         )
-        # Two terms with the same days have the same numbers, so they have the same noise.
-        days = (term.starts.isoformat(), term.ends.isoformat())
-        figures = work.figures("term", asked.course, *days)
-        rows.append(Measured(row, work.students, figures))
+        measured = Measured(row)
+        if facts.in_cells:
+            # Two terms with the same days have the same numbers, so they have the same noise.
+            days = (term.starts.isoformat(), term.ends.isoformat())
+            figures = work.figures("term", asked.course, *days)
+            measured = Measured(row, work.students(), figures)
+        rows.append(measured)
+    first_attempts = facts.first_tries(asked.course)
+    all_mistakes = facts.mistakes_made(asked.course)
+    of_how_many: dict[str, Total] = {
+        "students": frozenset(facts.students),
+        "first attempts": first_attempts.total,
+        "mistakes": all_mistakes.number,
+    }
+    if facts.in_cells:
+        of_how_many["first attempts"] = Counter(first_attempts.numbers)
+        of_how_many["mistakes"] = Counter(all_mistakes.by_student)
     return Found(
         tuple(rows),
-        of_how_many={
-            "students": frozenset(facts.students),
-            "first attempts": Counter(tried.numbers),
-            "mistakes": mistakes_by_student(mistakes),
-        },
+        of_how_many=of_how_many,
         left_out={
-            "first attempts in no term": tried.in_no_term,
-            "mistakes in no term": len(in_no_term),
+            "first attempts in no term": tries.in_no_term,
+            "mistakes in no term": mistakes.in_no_term,
             "terms without records of the course": terms_without_records,
         },
     )
@@ -95,4 +100,5 @@ QUESTION = Question(
     row=TermOfCourse,
     find=find,
     order=lambda row: (row.starts, row.term),
+    from_columns=True,
 )

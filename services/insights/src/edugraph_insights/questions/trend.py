@@ -1,7 +1,6 @@
 """The trend: how does the course go, week by week?"""
 
-from collections import Counter, defaultdict
-from datetime import date
+from collections import Counter
 from typing import Annotated, ClassVar
 
 from edugraph_insights.answers import (
@@ -14,11 +13,13 @@ from edugraph_insights.answers import (
     Noise,
     Row,
     Share,
+    Total,
 )
 from edugraph_insights.facts import Facts
 from edugraph_insights.questions.question import Parameters, Question
-from edugraph_insights.questions.work import Work, mistakes_by_student
-from edugraph_insights.school_days import beginning_of, monday
+from edugraph_insights.questions.work import Work
+from edugraph_insights.school_days import beginning_of
+from edugraph_insights.tries import NO_MISTAKES, NO_TRIES
 
 
 class Week(Row):
@@ -41,32 +42,37 @@ class Week(Row):
 
 
 def find(facts: Facts, asked: Parameters) -> Found[Week]:
-    tried = facts.first_tries(asked.course)
-    made: dict[date, dict[str, tuple[str, bool]]] = defaultdict(dict)
-    for told in facts.mistakes(asked.course):  # a row for each point behind it
-        made[monday(told["at"], facts.zone)][told["record"]] = told["student"], told["resolved"]
+    tries = facts.tries_of_weeks(asked.course)
+    mistakes = facts.mistakes_of_weeks(asked.course)
     rows: list[Measured[Week]] = []
-    mistakes_of: Counter[str] = Counter()
-    for week in tried.of_weeks.keys() | made.keys():
-        work = Work(tried.of_weeks.get(week, {}), made.get(week, {}))
-        mistakes_of.update(mistakes_by_student(work.mistakes))
+    first_attempts: Counter[str] = Counter()
+    mistakes_made: Counter[str] = Counter()
+    for week in tries.keys() | mistakes.keys():
+        work = Work(tries.get(week, NO_TRIES), mistakes.get(week, NO_MISTAKES))
         begins = beginning_of(week, facts.zone)
+        school_week = None
+        if facts.term is not None:
+            school_week = facts.term.week_of(begins, facts.zone)
         row = Week(
             week=week.isoformat(),
-            school_week=facts.term.week_of(begins, facts.zone) if facts.term else None,
+            school_week=school_week,
             evidence=asked.in_week(week, facts.zone).records(),
             **work.numbers(),
         )
-        figures = work.figures("week", asked.course, week.isoformat())
-        rows.append(Measured(row, work.students, figures))
-    return Found(
-        tuple(rows),
-        of_how_many={
-            "students": frozenset(facts.students),
-            "first attempts": Counter(tried.numbers),
-            "mistakes": mistakes_of,
-        },
-    )
+        measured = Measured(row)
+        if facts.in_cells:
+            figures = work.figures("week", asked.course, week.isoformat())
+            measured = Measured(row, work.students(), figures)
+            first_attempts.update(work.tries.numbers)
+            mistakes_made.update(work.mistakes.by_student)
+        rows.append(measured)
+    of_how_many: dict[str, Total] = {"students": frozenset(facts.students)}
+    if facts.in_cells:
+        of_how_many |= {"first attempts": first_attempts, "mistakes": mistakes_made}
+    else:
+        of_how_many["first attempts"] = sum(each.total for each in tries.values())
+        of_how_many["mistakes"] = sum(each.number for each in mistakes.values())
+    return Found(tuple(rows), of_how_many=of_how_many)
 
 
 QUESTION = Question(
@@ -78,4 +84,5 @@ QUESTION = Question(
     row=Week,
     find=find,
     order=lambda row: row.week,
+    from_columns=True,
 )
