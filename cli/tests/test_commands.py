@@ -67,6 +67,24 @@ def test_a_direct_command_names_the_settings_it_lacks(arguments: list[str]) -> N
     assert "EDUGRAPH_REDIS_URL" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["create", "print", "update"])
+def test_users_of_redis_need_two_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    arguments = ["redis-users", command]
+    if command != "update":
+        arguments.append(str(tmp_path / "logins"))
+    done = runner.invoke(app, arguments)
+    assert done.exit_code == 2
+    assert "EDUGRAPH_REDIS_URL" in done.stderr
+    monkeypatch.setenv("EDUGRAPH_REDIS_URL", "redis://127.0.0.1:1")
+    monkeypatch.setenv("EDUGRAPH_REDIS_KEY_PREFIX", "edugraph:")
+    done = runner.invoke(app, arguments)
+    assert done.exit_code == 2
+    assert "EDUGRAPH_REDIS_KEY_PREFIX" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -25,8 +25,16 @@ from edugraph_common.runtime.shared_state.job_store import connect
 
 pytestmark = pytest.mark.real
 # The demo starts servers of its own, insights too, and asks it. Drafts need insights and a model, and have the tests of
-# test_drafts.py of the command line.
-OWN_TEST = {("ask",), ("demo",), ("draft", "feedback"), ("draft", "summary")}
+# test_drafts.py of the command line. Users of Redis have test_redis_users_command.py, with a Redis of its own.
+OWN_TEST = {
+    ("ask",),
+    ("demo",),
+    ("draft", "feedback"),
+    ("draft", "summary"),
+    ("redis-users", "create"),
+    ("redis-users", "print"),
+    ("redis-users", "update"),
+}
 
 
 @dataclass(frozen=True)

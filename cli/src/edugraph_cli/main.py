@@ -29,6 +29,7 @@ from edugraph_cli.commands import (
     persons,
     pseudonyms,
     pull,
+    redis_users,
     reviews,
     rosters,
     sessions,
@@ -78,6 +79,7 @@ app.add_typer(fits.app, name="analyzer")
 app.add_typer(model.cache_app, name="cache")
 app.add_typer(model.provider_app, name="provider")
 app.add_typer(topology.app, name="topology")
+app.add_typer(redis_users.app, name="redis-users")
 app.add_typer(erasures.app, name="erasures")
 
 

@@ -82,10 +82,9 @@ gateway insights importer analyzer
   value: redis://{{ $address }}
 {{- end }}
 {{- else }}
-{{- with $root.Values.redis.external }}
+{{- $external := $root.Values.redis.external }}
 - name: EDUGRAPH_REDIS_URL
-  valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: {{ .urlKey }}}}
-{{- end }}
+  valueFrom: {secretKeyRef: {name: {{ $external.existingSecret }}, key: {{ get $external.urlKeys .service | default $external.urlKey }}}}
 {{- end }}
 {{- end -}}
 

@@ -185,6 +185,7 @@ ROWS: dict[str, list[Way] | See | str] = {
     ],
     "redis.external.port": [Way(server("redis", '"port": 6380'), {*DOORS, *WORKERS, "flower", "prepare"}, 6380)],
     "redis.external.urlKey": "a key of that Secret",
+    "redis.external.urlKeys": "keys of that Secret",
     "neo4j.external.uri": [
         Way(server("neo4j", '"uri": "neo4j+s://graph.example.org"'), GRAPH, 7687),
         Way(server("neo4j", '"uri": "bolt://graph.example.org:7688"'), GRAPH, 7688),

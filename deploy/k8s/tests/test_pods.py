@@ -624,6 +624,37 @@ def test_an_external_redis_has_one_user(chart, pods):
             assert "value" not in own.get("EDUGRAPH_REDIS_URL", {})
 
 
+def test_services_of_a_school_that_shares_redis_have_its_prefix_and_users(chart, find, pods):
+    """Out: the prefix in the settings, or `urlKeys` in `edugraph.redisEnv`."""
+    keys = {service: f"redis-{service}-url" for service in SERVICES}
+    external = {"existingSecret": "mine", "urlKeys": keys}
+    objects = chart.render(
+        "redis.enabled=false",
+        'redis.keyPrefix="school-a:"',
+        f"redis.external={json.dumps(external)}",
+    )
+    settings = find(objects, "ConfigMap", "edugraph-settings")["data"]
+    assert settings["EDUGRAPH_REDIS_KEY_PREFIX"] == "school-a:"
+    chosen = {}
+    for name, spec in pods(objects).items():
+        for container in containers(spec):
+            own = variables(container)
+            if "EDUGRAPH_REDIS_URL" in own:
+                reference = own["EDUGRAPH_REDIS_URL"]["valueFrom"]["secretKeyRef"]
+                assert reference["name"] == "mine"
+                chosen[name.removeprefix("Deployment/edugraph-")] = reference["key"]
+                assert "envFrom" in container
+    wanted = {"gateway": keys["gateway"], "insights": keys["insights"]}
+    wanted |= {"importer": keys["importer"], "findings": keys["importer"]}
+    wanted |= {"analyzer": keys["analyzer"], "flower": "redis-url"}
+    assert {name: chosen.get(name) for name in wanted} == wanted
+
+
+def test_without_a_prefix_no_setting_names_one(chart, find):
+    settings = find(chart.render(), "ConfigMap", "edugraph-settings")["data"]
+    assert "EDUGRAPH_REDIS_KEY_PREFIX" not in settings
+
+
 def test_without_the_job_that_makes_users_all_are_the_operator(chart, pods):
     for spec in pods(chart.render("prepare.enabled=false")).values():
         for container in containers(spec):

@@ -43,6 +43,12 @@ from rendered_chart import CHART
         ("rabbitmq.enabled=false", "set rabbitmq.external.existingSecret"),
         ("networkPolicy.extraEgress.gatway=[{}]", "the chart has no such component"),
         ("redis.enabled=false", "set redis.external.existingSecret"),
+        ('redis.keyPrefix="school-a:"', "the users of the bundled one know no prefix"),
+        (
+            """redis={"enabled":false,"keyPrefix":"a:","external":{"existingSecret":"x",
+            "urlKeys":{"gateway":"g","insights":"i","importer":"m"}}}""",
+            "redis.external.urlKeys.analyzer",
+        ),
         ("redis.resources.limits=null", "set redis.resources.limits.memory"),
         ('redis.resources.limits.memory="much"', "set redis.resources.limits.memory"),
         ("neo4j.enabled=false", "set neo4j.external.uri"),

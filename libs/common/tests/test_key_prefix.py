@@ -23,6 +23,8 @@ CHECKOUT = Path(__file__).parents[3]
 OPEN_CLIENTS = {
     "libs/common/src/edugraph_common/runtime/shared_state/job_store.py",
     "cli/src/edugraph_cli/commands/keys.py",
+    # Makes users, and uses no key.
+    "cli/src/edugraph_cli/commands/redis_users.py",
     "cli/src/edugraph_cli/serving.py",
 }
 

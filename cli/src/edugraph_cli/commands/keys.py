@@ -168,10 +168,7 @@ def redis_of_operator(*, password_stdin: bool = False) -> "Iterator[tuple[redis.
     settings = broker_settings()
     url = settings.redis_url.get_secret_value()
     if password_stdin:
-        password = quote(sys.stdin.readline().rstrip("\n"), safe="")
-        address = urlsplit(url)
-        host = address.netloc.rpartition("@")[2]
-        url = address._replace(netloc=f":{password}@{host}").geturl()
+        url = as_default_user(url)
     try:
         with connect(url, prefix=settings.redis_key_prefix, timeout=4, retries=1) as client:
             yield client, settings
@@ -180,6 +177,14 @@ def redis_of_operator(*, password_stdin: bool = False) -> "Iterator[tuple[redis.
             "Redis refuses this to the login: give an operator's, by --password-stdin (docs/operations.md).",
             FAILED,
         )
+
+
+def as_default_user(url: str) -> str:
+    """Return an address of Redis with the login of the default user. Its password is read from standard input."""
+    password = quote(sys.stdin.readline().rstrip("\n"), safe="")
+    address = urlsplit(url)
+    host = address.netloc.rpartition("@")[2]
+    return address._replace(netloc=f":{password}@{host}").geturl()
 
 
 @contextmanager

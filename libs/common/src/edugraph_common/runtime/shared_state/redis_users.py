@@ -33,6 +33,8 @@ _SCRIPTS = ("+eval", "+evalsha", "+script|load", "+script|exists", "+time")
 _APPENDING = "+rpush +lindex +lrange +llen"
 # These commands show keys that the user may not read, or their number.
 _LOOKING = ("-randomkey", "-dbsize", "-scan")
+# A user that has these rules first has no rule of before. It keeps its password.
+_WITHOUT_RULES = ("resetkeys", "resetchannels", "nocommands", "clearselectors")
 _JOBS = (
     "redis.job",
     "redis.job_tasks",
@@ -219,6 +221,49 @@ def apply_redis_users(
             "Stop that one, or give this one a Redis of its own."
         )
     for service, password in passwords.items():
-        hashed = hashlib.sha256(password.encode()).hexdigest()
-        _, name, *rules = line_of(service, hashed, prefix).split(" ")
-        client.execute_command("ACL", "SETUSER", name, "reset", *rules)  # type: ignore[no-untyped-call]
+        client.execute_command(*command_of(service, password, prefix))  # type: ignore[no-untyped-call]
+
+
+def command_of(service: RedisService, password: str, prefix: str = "") -> list[str]:
+    """Return the command that makes a service's user. It has the hash of the password in place of the password."""
+    hashed = hashlib.sha256(password.encode()).hexdigest()
+    _, name, *rules = line_of(service, hashed, prefix).split(" ")
+    return ["ACL", "SETUSER", name, "reset", *rules]
+
+
+def renew_redis_users(client: "redis.Redis", prefix: str = "") -> list[str]:
+    """Give the users with this prefix the rules of this release, and return the names of users that are missing.
+
+    Passwords stay, and so do the connections of a school that runs. If a user is missing, nothing changes.
+    """
+    known = {_as_text(each) for each in client.acl_users()}
+    missing = []
+    for service in SERVICES:
+        name = redis_user(service, prefix)
+        if name not in known:
+            missing.append(name)
+    if missing:
+        return missing
+    for service in SERVICES:
+        rules = " ".join(rules_of(service, prefix)).split(" ")
+        client.execute_command(  # type: ignore[no-untyped-call]
+            "ACL", "SETUSER", redis_user(service, prefix), *_WITHOUT_RULES, *rules
+        )
+    return []
+
+
+def keep_redis_users(client: "redis.Redis") -> bool:
+    """Write the users into Redis' own file of users. Return False if Redis has no such file."""
+    try:
+        client.execute_command("ACL", "SAVE")  # type: ignore[no-untyped-call]
+    except redis.exceptions.ResponseError as error:
+        if isinstance(error, redis.exceptions.NoPermissionError):
+            raise
+        return False
+    return True
+
+
+def _as_text(value: str | bytes) -> str:
+    if isinstance(value, bytes):
+        return value.decode()
+    return value
