@@ -410,6 +410,44 @@ def test_points_are_merged_and_told_apart_by_keyboard_and_that_is_taken_back(
     assert {row["key"] for row in rows[:2]} <= {row["key"] for row in points_to_review(visit)}
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_went_wrong_in_one_mistake_is_judged_and_corrected(
+    reviewer: Visitor, language: str
+) -> None:
+    """Out: `OF_ASPECT`, or `misconception` in `choicesOf`, of review.js. A pair of sentences is another kind of row."""
+    answer = reviewer.answer("review-queue", course=COURSE)
+    row = next(each for each in answer["rows"] if each["kind"] == "finding")
+    of_sentence: dict[str, Any] = {"aspect": "misconception", "known": None}
+    of_sentence |= {"verdict": None, "instead": []}
+    adds = {"key": "k1", "target": "adds", "name": "Adds <b>both</b> denominators."}
+    roots = {"key": "k2", "target": "roots", "name": "Takes the root first."}
+    answer["rows"] = [row | of_sentence | adds, row | of_sentence | roots]
+    reviewer.page.route("**/v1/insights/review-queue?*", lambda route: route.fulfill(json=answer))
+    sent: list[Any] = []
+
+    def note(route: Route) -> None:
+        sent.append(json.loads(route.request.post_data or ""))
+        route.fulfill(status=202, json={"task_id": "x", "links": {"task": "/v1/tasks/x"}})
+
+    reviewer.page.route("**/v1/reviews", note)
+    reviewer.page.route(
+        "**/v1/tasks/x", lambda route: route.fulfill(json={"state": "SUCCESS", "error": None})
+    )
+    shown = reviewer.open("review", course=COURSE, lang=language, of="what_went_wrong")
+    panel = shown.locator(".review-panel")
+    assert f"“{adds['name']}”" in panel.locator("h3").inner_text()
+    assert shown.locator(".queue li").count() == 2
+    shown.keyboard.press("c")
+    panel.locator("#instead").fill(roots["name"])
+    panel.locator("#instead").press("Enter")
+    until(lambda: len(sent) == 1)
+    verdicts = [(each["aspect"], each["target"], each["verdict"]) for each in sent[0]["reviews"]]
+    assert verdicts == [
+        ("misconception", "adds", "rejected"),
+        ("misconception", "roots", "accepted"),
+    ]
+
+
 def test_two_sentences_about_mistakes_are_judged_as_a_pair(reviewer: Visitor) -> None:
     """Out: `misconception` in `OF_PAIR` or in `VERDICTS` of review.js."""
     answer = reviewer.answer("review-points", course=COURSE)

@@ -221,7 +221,7 @@ class HintedAttempt(NamedTuple):
 class MistakeAtPoint(NamedTuple):
     """A mistake at a point. `words` are those that an analyser found to show the reason, `text` is the whole text.
 
-    `went_wrong` has the id and the name of each canonical sentence about it.
+    `went_wrong` has the id of each sentence about it, and the id and the name of the canonical one.
 
     `tested` says that its item tests the point, and `named` are the ids of the point that an analyser found. `types`
     has lists of the id of a type, its name, and whether the record itself gives it.
@@ -234,7 +234,7 @@ class MistakeAtPoint(NamedTuple):
     named: list[str]
     types: list[tuple[str | None, str | None, bool]]
     words: list[str] | None
-    went_wrong: list[tuple[str, str]]
+    went_wrong: list[tuple[str, str, str]]
     text: str | None
 
     @property

@@ -8,7 +8,7 @@ depend on the confidence. The agreement of reviewers with these claims shows how
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,7 +20,8 @@ from edugraph_insights.graph import Row
 UNSURE_BELOW = 0.6
 # One of this many claims is drawn.
 ONE_OF = 10
-_FOUND_UNDER = {"error_type": "error_types", "knowledge_point": "knowledge_points"}
+# The aspects of the finding of a mistake that have claims.
+_ASPECTS = ("error_type", "knowledge_point", "misconception")
 
 
 class Origin(NamedTuple):
@@ -33,13 +34,14 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim that a text shows a type of mistake, a point or a topic.
+    """A claim that a text shows a type of mistake, a point or a topic, or what went wrong in one sentence.
 
-    `target` is the id of the node of this type, point or topic, `name` the spelling in the finding. `verdict` is the
-    last verdict, None if there is none or if it was taken back. `instead` are the targets of the same aspect that
-    reviewers accepted and that the analyser did not find. `proposed` says that the list of the school does not have
-    this type of mistake, or that the topic is not in the list of the course. Such a claim counts only if a reviewer
-    accepts it. `confidence` is what the analyser states. `origin` is None if the finding does not say who made it.
+    `target` is the id of the node of this type, point, topic or sentence, `name` the spelling in the finding.
+    `verdict` is the last verdict, None if there is none or if it was taken back. `instead` are the targets of the
+    same aspect that reviewers accepted and that the analyser did not find. `proposed` says that the list of the
+    school does not have this type of mistake, or that the topic is not in the list of the course. Such a claim
+    counts only if a reviewer accepts it. `confidence` is what the analyser states. `origin` is None if the finding
+    does not say who made it.
     """
 
     record: str
@@ -70,9 +72,9 @@ def claims_of(row: Row) -> Iterator[Claim]:
     origin = _origin_of(stored)
     said = _said_of(row)
     text_hash = hash_of_texts(row["type"], row)
-    for aspect, under in _FOUND_UNDER.items():
-        named = _by_target(found.get(under, ()))
-        proposed = _by_target(found.get(f"other_{under}", ()))
+    for aspect in _ASPECTS:
+        named = _by_target(_found_in(found, aspect))
+        proposed = _by_target(found.get(f"other_{aspect}s", ()))
         named |= {target: each for target, each in proposed.items() if target not in named}
         accepted = said["accepted"].get(aspect, ())
         instead = tuple(sorted(set(accepted) - named.keys()))
@@ -89,6 +91,20 @@ def claims_of(row: Row) -> Iterator[Claim]:
                 proposed.get(target) is each,
                 origin,
             )
+
+
+def _found_in(found: Mapping[str, Any], aspect: str) -> list[dict[str, Any]]:
+    """Return the names of one aspect in the finding of a mistake, each with its confidence.
+
+    A sentence about what went wrong has no confidence of its own, so it has that of the whole finding.
+    """
+    if aspect != "misconception":
+        names: list[dict[str, Any]] = found.get(f"{aspect}s", [])
+        return names
+    sentence = found.get("what_went_wrong")
+    if sentence is None:
+        return []
+    return [{"name": sentence, "confidence": found["confidence"]}]
 
 
 def proposed_topics_of(row: Row) -> Iterator[Claim]:

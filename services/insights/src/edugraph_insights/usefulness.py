@@ -27,7 +27,10 @@ REASONS = (REJECTED, OFFLINE_KINDS)
 
 
 class Finding(NamedTuple):
-    """A type of mistake or a point that an analyser found in a record. `target` is the id of its node."""
+    """A type of mistake, a point or a sentence about what went wrong that an analyser found in a record.
+
+    `aspect` is that of a review, and `target` the id of the node.
+    """
 
     record: str
     aspect: str

@@ -1350,6 +1350,16 @@ def course_map(school: School, course: str) -> dict[Any, dict[str, Any]]:
     return rows | {(point, ""): {"confidence": None, "state": ""} for point in alone}
 
 
+def listed_claims(finding: Any) -> list[tuple[str, str, float]]:
+    """(aspect, name, confidence) of each type, point and sentence in the finding of a mistake, without proposals."""
+    claims = [("error_type", each.name, each.confidence) for each in finding.error_types]
+    for each in finding.knowledge_points:
+        claims.append(("knowledge_point", each.name, each.confidence))
+    if finding.what_went_wrong is not None:
+        claims.append(("misconception", finding.what_went_wrong, finding.confidence))
+    return claims
+
+
 def review_queue(
     school: School, course: str, said: dict[tuple[str, ...], str]
 ) -> dict[Any, dict[str, Any]]:
@@ -1361,13 +1371,7 @@ def review_queue(
     for record_id, (record, _) in mistakes(school, course).items():
         if record_id not in found:
             continue
-        claims = [
-            ("error_type", each.name, each.confidence) for each in found[record_id].error_types
-        ]
-        claims += [
-            ("knowledge_point", each.name, each.confidence)
-            for each in found[record_id].knowledge_points
-        ]
+        claims = listed_claims(found[record_id])
         proposed = {
             ("error_type", canonical_name(each.name)) for each in found[record_id].other_error_types
         } - {("error_type", canonical_name(name)) for _, name, _ in claims}

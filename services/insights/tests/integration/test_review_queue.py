@@ -30,6 +30,7 @@ from .schools import (
     ITEMS,
     ORIGIN,
     POINTS,
+    SENTENCES,
     School,
     asked,
     at,
@@ -55,6 +56,7 @@ def verdicts_of(draw: st.DrawFn, school: School) -> Said:
                 ("knowledge_point", name)
                 for name in ("P1", "P2", *(f.name for f in each.finding.knowledge_points))
             ]
+            names += [("misconception", sentence) for sentence in SENTENCES if sentence is not None]
             for aspect, name in draw(st.lists(st.sampled_from(names), max_size=2, unique=True)):
                 said[each.record["record_id"], aspect, canonical_name(name)] = draw(verdict)
         elif isinstance(each.finding, InteractionFinding):
@@ -317,6 +319,7 @@ ITEM = parse_record(
 )
 
 
+SAID = "Adds the denominators."
 RECENT = {"recent_school_days": 365, "same_mistakes": 2}
 LATER = datetime.fromisoformat(at(100))
 
@@ -324,7 +327,7 @@ LATER = datetime.fromisoformat(at(100))
 def hiding_school(origin: Origin) -> tuple[School, Said]:
     """Return a school in which s00 made 60 mistakes, and the verdicts about the first 50 of them.
 
-    The findings of all mistakes name a kind and the point P1, and nobody accepts any. The last two records state this
+    The findings of all mistakes name a kind and the point P1 and say what went wrong, and nobody accepts any. The last two records state this
     kind themselves, and the others another one. The last ten were made later.
     """
     records: list[Record] = []
@@ -339,12 +342,15 @@ def hiding_school(origin: Origin) -> tuple[School, Said]:
         made = record(record_id, "error_record", student_id="s00", **texts)
         if number >= 50:
             made = made.model_copy(update={"timestamp": LATER})
-        found = ErrorFinding(error_types=(kind,), knowledge_points=(point,), confidence=0.5)
+        found = ErrorFinding(
+            what_went_wrong=SAID, error_types=(kind,), knowledge_points=(point,), confidence=0.5
+        )
         records.append(made)
         findings.append(RecordFinding(record=made.to_json(), finding=found, origin=origin))
         if number < 50:
             said[record_id, "error_type", "slip"] = "rejected"
             said[record_id, "knowledge_point", canonical_name("P1")] = "rejected"
+            said[record_id, "misconception", canonical_name(SAID)] = "rejected"
     return School([*PEOPLE, ITEM, *records], findings), said
 
 
@@ -357,10 +363,18 @@ def seen_of_mistakes(insights: Insights) -> dict[str, Any]:
     }
     needing = asked(insights, "needs-help", course="C", **RECENT)
     [of_point] = [row for row in answers["point"].rows if row.student == "s00"]
+    behind = asked(insights, "records", course="C", point=canonical_name("P1")).rows
+    of_group = asked(insights, "records", course="C", misconception=canonical_name(SAID)).rows
     [helped] = [row for row in needing.rows if row.student == "s00"]
     return {
         "mistakes at the point": of_point.mistakes,
         "kinds": of_point.kinds,
+        "what went wrong": of_point.misconception_mistakes,
+        "records": (
+            len(behind),
+            len(of_group),
+            sum(row.what_went_wrong is not None for row in behind),
+        ),
         "repeated": helped.repeated,
         "points": {row.name: row.mistakes for row in answers["student"].rows},
         "untaught": {row.name: row.mistakes for row in answers["untaught"].rows},
@@ -372,8 +386,8 @@ def seen_of_mistakes(insights: Insights) -> dict[str, Any]:
 def test_findings_like_which_too_few_were_accepted_are_hidden_beside_the_queue(
     room: Room, insights: Insights
 ) -> None:
-    """Out, each alone: `hidden.has` in point.py (points, kinds), in `shown_types`, in `shown_mistakes`;
-    `since=None` in `hidden_findings`; `stated` in either statement.
+    """Out, each alone: `hidden.has` in point.py (points, kinds, sentences) and in records.py (points, sentences), in
+    `shown_types`, in `shown_mistakes`; `since=None` in `hidden_findings`; `stated` in either statement.
     """
     school, said = hiding_school(ORIGIN)
     written(room, school)
@@ -381,6 +395,8 @@ def test_findings_like_which_too_few_were_accepted_are_hidden_beside_the_queue(
     assert seen_of_mistakes(insights) == {
         "mistakes at the point": 60,
         "kinds": kinds,
+        "what went wrong": (60,),
+        "records": (60, 60, 60),
         "repeated": kinds,
         "points": {"P1": 60},
         "untaught": {"P1": 60},
@@ -392,6 +408,8 @@ def test_findings_like_which_too_few_were_accepted_are_hidden_beside_the_queue(
     assert seen_of_mistakes(insights) == {
         "mistakes at the point": 11,
         "kinds": kinds,
+        "what went wrong": (11,),
+        "records": (11, 11, 11),
         "repeated": kinds,
         "points": {"P1": 11},
         "untaught": {"P1": 11},
@@ -402,6 +420,8 @@ def test_findings_like_which_too_few_were_accepted_are_hidden_beside_the_queue(
     assert seen_of_mistakes(insights) == {
         "mistakes at the point": 0,
         "kinds": (),
+        "what went wrong": (),
+        "records": (0, 0, 0),
         "repeated": ("Slip", "Stated"),
         "points": {},
         "untaught": {},
@@ -418,7 +438,16 @@ def test_findings_like_which_too_few_were_accepted_are_hidden_beside_the_queue(
     rows = asked(insights, "review-queue", course="C").rows
     shown = {(row.record, row.aspect) for row in rows if row.kind == "finding"}
     assert {record for record, _ in shown} == {f"m{number}" for number in range(60)}
-    assert len(shown) == 120
+    assert len(shown) == 180
+    every = asked(insights, "records", course="C").rows
+    assert len(every) == 60
+    assert [row.record for row in every if row.what_went_wrong is not None] == []
+    # A person says that m59 is at the point. Its sentence stays hidden.
+    review(room, school, {("m59", "knowledge_point", canonical_name("P1")): "accepted"})
+    answer = asked(insights, "point", course="C", point="P1")
+    [of_point] = [row for row in answer.rows if row.student == "s00"]
+    assert (of_point.mistakes, of_point.what_went_wrong) == (1, ())
+    assert answer.left_out == {REJECTED: 10}
 
 
 def test_kinds_that_are_named_without_a_model_are_hidden_by_default(

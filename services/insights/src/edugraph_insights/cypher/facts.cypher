@@ -140,8 +140,8 @@ RETURN s.id AS student,
 // name: mistakes_at_point
 // Returns the mistakes of these students in a course during a period at the items of a point, and those whose finding
 // names the point, with the words that show the reason, and the text. `types` has the id and the name of each type, and
-// whether the record itself gives it. `named` are the names of the point in the finding. `went_wrong` has the id and the
-// name of each sentence about what went wrong. `mistakes` says what a mistake is.
+// whether the record itself gives it. `named` are the names of the point in the finding. `went_wrong` has the id of each
+// sentence about what went wrong, and the id and the name of the canonical one. `mistakes` says what a mistake is.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
@@ -157,7 +157,7 @@ WITH s, m, tested, named, collect([e.id, coalesce(p.name, p.id, e.name, e.id), r
 OPTIONAL MATCH (m)-[:SHOWS]->(w:Misconception)
 OPTIONAL MATCH (v:Misconception {id: w.canonical})
 WITH s, m, tested, named, types,
-  collect(DISTINCT [coalesce(v.id, w.id), coalesce(v.name, v.id, w.name, w.id)]) AS went_wrong
+  collect([w.id, coalesce(v.id, w.id), coalesce(v.name, v.id, w.name, w.id)]) AS went_wrong
 WITH s, m, tested, named, types, [each IN went_wrong WHERE each[0] IS NOT NULL] AS went_wrong
 RETURN s.id AS student, ['record', 'at', 'tested', 'named', 'types', 'words', 'went_wrong', 'text'] AS columns,
   collect([m.id, toString(m.timestamp), tested, named, types, m.found_evidence, went_wrong,
@@ -222,22 +222,24 @@ MATCH (c:Course {id: $course}) RETURN c.id AS course, coalesce(c.name, c.id) AS 
 
 // name: records
 // Returns attempts and mistakes of these students in a course, only at the point and the item if they are given, and only
-// those with the canonical sentence about what went wrong if it is given.
+// those with the canonical sentence about what went wrong if it is given. `tested` says that the item tests the point, and
+// `named` are the names of the point in the finding. `sentences` has the id, the canonical id and the spelling of each
+// sentence about what went wrong.
 UNWIND $students AS id
 MATCH (s:Student {id: id})-[:MADE|TRIED]->(m)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND m.timestamp >= datetime($since) AND m.timestamp <= datetime($until)
 OPTIONAL MATCH (m)-[:OF_ITEM]->(i:Item)
 OPTIONAL MATCH (i)-[:TESTS]->(t:KnowledgePoint) WHERE t.canonical = $point
 OPTIONAL MATCH (m)-[:CONCERNS]->(k:KnowledgePoint) WHERE k.canonical = $point
-WITH DISTINCT s, m, i, t IS NOT NULL AS tested, k IS NOT NULL AS concerned
-WHERE ($item IS NULL OR i.id = $item) AND ($point IS NULL OR tested OR concerned)
+WITH s, m, i, count(t) > 0 AS tested, collect(DISTINCT k.id) AS named
+WHERE ($item IS NULL OR i.id = $item) AND ($point IS NULL OR tested OR size(named) > 0)
 OPTIONAL MATCH (m)-[w:SHOWS]->(x:Misconception)
-WITH s, m, i, collect(coalesce(head(w.found_as), x.name, x.id)) AS sentences,
+WITH s, m, i, tested, named, collect([x.id, x.canonical, coalesce(head(w.found_as), x.name, x.id)]) AS shown,
   collect(x.canonical) AS misconceptions
 WHERE $misconception IS NULL OR $misconception IN misconceptions
 RETURN m.id AS record, [each IN labels(m) WHERE each <> 'Record'][0] AS kind, s.id AS student, m.timestamp AS at,
   i.id AS item, m.outcome AS outcome, m.question AS question, coalesce(m.response, m.error_text) AS text,
-  head(sentences) AS what_went_wrong
+  tested, named, [each IN shown WHERE each[0] IS NOT NULL] AS sentences
 ORDER BY m.timestamp DESC, m.id LIMIT $limit
 
 // name: message_records

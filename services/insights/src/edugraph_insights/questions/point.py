@@ -101,7 +101,7 @@ def find(facts: Facts, asked: OfPoint) -> Found[AtPoint]:
             quote = quoted.quote
             quote_record = quoted.record
         as_it_was_sent = as_sent(quote_record)
-        went_wrong = _what_went_wrong(made)
+        went_wrong = _what_went_wrong(made, hidden)
         sentences = tuple(each.name for each in went_wrong)
         groups = tuple(each.id for each in went_wrong)
         numbers = tuple(each.mistakes for each in went_wrong)
@@ -146,11 +146,11 @@ def _state(cell: Cell) -> str:
 
 
 def _with_findings(mistakes: Iterable[MistakeAtPoint]) -> set[str]:
-    """Return the students in whose mistakes an analyser found a type or this point."""
+    """Return the students in whose mistakes an analyser found a type, this point or what went wrong."""
     students: set[str] = set()
     for mistake in mistakes:
         found_types = [type_id for type_id, _, stated in mistake.types if type_id and not stated]
-        if mistake.named or found_types:
+        if mistake.named or mistake.went_wrong or found_types:
             students.add(mistake.student)
     return students
 
@@ -165,12 +165,18 @@ def _is_at_point(mistake: MistakeAtPoint, hidden: Hidden) -> bool:
     return bool(shown)
 
 
-def _what_went_wrong(mistakes: Iterable[MistakeAtPoint]) -> list[WentWrong]:
-    """Return the groups of these mistakes by what went wrong, the largest first."""
+def _what_went_wrong(mistakes: Iterable[MistakeAtPoint], hidden: Hidden) -> list[WentWrong]:
+    """Return the groups of these mistakes by what went wrong, the largest first.
+
+    Sentences that are not shown are left out.
+    """
     times: Counter[tuple[str, str]] = Counter()
     for mistake in mistakes:
-        for sentence_id, name in mistake.went_wrong:
-            times[sentence_id, name] += 1
+        shown: set[tuple[str, str]] = set()
+        for sentence_id, canonical_id, name in mistake.went_wrong:
+            if not hidden.has(mistake.record, "misconception", sentence_id):
+                shown.add((canonical_id, name))
+        times.update(shown)
     groups = []
     for (sentence_id, name), number in times.items():
         group = WentWrong(sentence_id, name, number)

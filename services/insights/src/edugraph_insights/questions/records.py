@@ -8,10 +8,14 @@ from pydantic import Field
 from edugraph_common.contracts.record_fields import Id
 from edugraph_insights.answers import Found, Mark, Measured, Row, as_sent
 from edugraph_insights.facts import Facts
+from edugraph_insights.graph import Row as GraphRow
 from edugraph_insights.questions.question import Parameters, PointId, Question
+from edugraph_insights.usefulness import Hidden, hidden_findings
 
 Personal = Annotated[str, Mark.PERSONAL]
 Misconception = Annotated[str, Field(min_length=1, max_length=8_000)]
+# The statement `records` gives these values beside the fields of a row.
+_OF_FINDING = ("tested", "named", "sentences")
 Kind = Literal["answers", "messages", "posts", "progress", "texts"]
 
 
@@ -75,6 +79,7 @@ class BehindNumber(Row):
 
 def find(facts: Facts, asked: OfRecords) -> Found[BehindNumber]:
     limit = asked.limit + 1
+    left_out: dict[str, int] = {}
     match asked.kind:
         case "answers":
             rows = facts.records(
@@ -88,14 +93,60 @@ def find(facts: Facts, asked: OfRecords) -> Found[BehindNumber]:
             rows = facts.progress_records(asked.course, limit)
         case "texts":
             rows = facts.text_records(asked.course, limit)
-    shown = [BehindNumber(**row, **as_sent(row["record"])) for row in rows[: asked.limit]]
+    if len(rows) > asked.limit:
+        left_out["older records: ask for a shorter time, or raise `limit`"] = 1
+    latest = rows[: asked.limit]
+    if asked.kind == "answers":
+        latest, hidden = _without_hidden(facts, asked, latest)
+        left_out |= hidden.left_out
+    shown: list[Measured[BehindNumber]] = []
+    for each in latest:
+        row = BehindNumber(**each, **as_sent(each["record"]))
+        people = frozenset(filter(None, (row.student, row.partner)))
+        shown.append(Measured(row, people))
     return Found(
-        tuple(Measured(row, frozenset(filter(None, (row.student, row.partner)))) for row in shown),
+        tuple(shown),
         of_how_many={"students": frozenset(facts.students), "records shown": len(shown)},
-        left_out={"older records: ask for a shorter time, or raise `limit`": 1}
-        if len(rows) > asked.limit
-        else {},
+        left_out=left_out,
     )
+
+
+def _without_hidden(
+    facts: Facts, asked: OfRecords, answers: list[GraphRow]
+) -> tuple[list[GraphRow], Hidden]:
+    """Return the answers as `BehindNumber` has them, without findings that are not shown, and these findings.
+
+    An answer that only such a finding brings to the point or to the group of mistakes is left out, as in `point`.
+    """
+    with_findings = {each["student"] for each in answers if each["named"] or each["sentences"]}
+    hidden = hidden_findings(facts, asked.course, with_findings)
+    shown: list[GraphRow] = []
+    for answer in answers:
+        if asked.point is not None and not _is_at_point(answer, hidden):
+            continue
+        groups: set[str] = set()
+        spellings: list[str] = []
+        for sentence_id, canonical_id, spelling in answer["sentences"]:
+            if not hidden.has(answer["record"], "misconception", sentence_id):
+                groups.add(canonical_id)
+                spellings.append(spelling)
+        if asked.misconception is not None and asked.misconception not in groups:
+            continue
+        row = {name: value for name, value in answer.items() if name not in _OF_FINDING}
+        row["what_went_wrong"] = next(iter(spellings), None)
+        shown.append(row)
+    return shown, hidden
+
+
+def _is_at_point(answer: GraphRow, hidden: Hidden) -> bool:
+    """Return whether the item of an answer tests the point, or a finding that is shown names it."""
+    if answer["tested"]:
+        return True
+    shown: list[str] = []
+    for named in answer["named"]:
+        if not hidden.has(answer["record"], "knowledge_point", named):
+            shown.append(named)
+    return bool(shown)
 
 
 QUESTION = Question(
@@ -104,7 +155,7 @@ QUESTION = Question(
     computed_by="Attempts and mistakes of the permitted students in the course, of which an item tests the "
     "point or a finding names it; or messages between them and with teachers (in the course, or without naming one) "
     "and posts and answers without an outcome; or posts alone, records of their progress, or texts of the course; "
-    "the latest first.",
+    "the latest first. Findings that `point` does not show are not shown here.",
     parameters=OfRecords,
     row=BehindNumber,
     find=find,

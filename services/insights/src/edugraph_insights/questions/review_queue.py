@@ -54,11 +54,11 @@ class ToReview(Row):
     """One claim to review. `kind` is finding (about a text) or tests (that an item tests a point), as in a review.
 
     The review of a finding has `record`, `text_hash`, `aspect` and `target`, the review of an item has `item` and
-    `target`. `record` is a key, and `sent_id` the id that the source of the record gives it. `confidence` is what the
-    analyser states (of a topic, that of the whole finding), or the share of wrong answers to the item that name the
-    point. `known` says whether the course teaches the point. It is false for a type of mistake that the list
-    of the school does not have and for a topic, and null for the other types. `instead` are the targets that
-    reviewers accepted and the analyser did not find.
+    `target`. `record` is a key, and `sent_id` the id that the source of the record gives it. `confidence` is stated
+    by the analyser, or it is the share of wrong answers to the item that name the point. A topic and a sentence
+    about a mistake have the confidence of the whole finding. `known` says whether the course teaches the point. It
+    is false for a type of mistake that the list of the school does not have and for a topic, and null for all
+    others. `instead` are the targets that reviewers accepted and the analyser did not find.
 
     `calibration` of a finding is *measured* or *not calibrated*. `judged` is the number of verdicts about findings of
     the same `model`, `prompt_version` and aspect. If it is measured, `measured` is the share accepted of those with a
@@ -308,7 +308,8 @@ def order(row: ToReview) -> tuple[int, float, str]:
 QUESTION = Question(
     name="review-queue",
     title="What should a person look at, of what an analyser found?",
-    computed_by="Points and types that an analyser found in the mistakes of the course: those below the confidence, "
+    computed_by="Points, types and sentences about what went wrong that an analyser found in the mistakes of the "
+    "course: those below the confidence, "
     "and a tenth of all, drawn by a hash, however sure. Types of mistakes that the school's list does not have, and "
     "topics of messages that are not points of the course, count only when a person accepts them. An item may test "
     "a point that its wrong answers name and no record does. "

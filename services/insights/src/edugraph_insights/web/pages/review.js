@@ -13,7 +13,7 @@ import { moment, share, t } from '../words.js';
 const LISTED = 200; // at first
 const MOST = 5000; // what the API gives at most
 const FEWEST_JUDGED = 50; // verdicts from which the API measures a confidence
-const KINDS = ['knowledge_point', 'error_type', 'topic', 'tests', 'same', 'misconception', 'excluded', 'proposed', 'followed'];
+const KINDS = ['knowledge_point', 'error_type', 'what_went_wrong', 'topic', 'tests', 'same', 'misconception', 'excluded', 'proposed', 'followed'];
 const SHOWN = ['open', 'judged', 'all'];
 const KEYS_OFF = 'edugraph_review_keys_off';
 const said = new Map(); // key of a row -> what was said of it in this tab: {verdict, instead, targets}
@@ -21,7 +21,9 @@ const LOOKS_MS = [500, 1000, 2000, 4000, 8000, 15_000, 30_000, 60_000]; // betwe
 let unwritten = 0; // verdicts that the gateway took and the importer has not written yet
 let sending = Promise.resolve(); // one after the other: the last word about a thing counts
 
-const kindOf = row => (row.kind === 'finding' ? row.aspect : row.kind);
+// A sentence in one mistake is another thing to judge than two sentences that may say the same.
+const OF_ASPECT = { misconception: 'what_went_wrong' };
+const kindOf = row => (row.kind === 'finding' ? OF_ASPECT[row.aspect] ?? row.aspect : row.kind);
 // What can be said of a kind of row, by key. Only a finding and what an item tests can be corrected.
 const FINDING = { a: 'accepted', r: 'rejected' };
 const PAIR = { m: 'same', n: 'different' };
@@ -62,7 +64,7 @@ async function queue(asked, questions, mayReview) {
 
 /** Return by aspect what a finding can be corrected to: name -> id. */
 function choicesOf(rows, places) {
-  const choices = { knowledge_point: new Map(), error_type: new Map(), topic: new Map() };
+  const choices = { knowledge_point: new Map(), error_type: new Map(), misconception: new Map(), topic: new Map() };
   for (const row of rows) choices[row.aspect].set(row.name, row.target);
   for (const place of places?.rows ?? []) choices.knowledge_point.set(place.name, place.point);
   return choices;
