@@ -410,6 +410,21 @@ def test_points_are_merged_and_told_apart_by_keyboard_and_that_is_taken_back(
     assert {row["key"] for row in rows[:2]} <= {row["key"] for row in points_to_review(visit)}
 
 
+def reviews_noted(reviewer: Visitor) -> list[Any]:
+    """Return a list to which each request of the page for reviews is added. None reaches the gateway."""
+    sent: list[Any] = []
+
+    def note(route: Route) -> None:
+        sent.append(json.loads(route.request.post_data or ""))
+        route.fulfill(status=202, json={"task_id": "x", "links": {"task": "/v1/tasks/x"}})
+
+    reviewer.page.route("**/v1/reviews", note)
+    reviewer.page.route(
+        "**/v1/tasks/x", lambda route: route.fulfill(json={"state": "SUCCESS", "error": None})
+    )
+    return sent
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_what_went_wrong_in_one_mistake_is_judged_and_corrected(
     reviewer: Visitor, language: str
@@ -423,16 +438,7 @@ def test_what_went_wrong_in_one_mistake_is_judged_and_corrected(
     roots = {"key": "k2", "target": "roots", "name": "Takes the root first."}
     answer["rows"] = [row | of_sentence | adds, row | of_sentence | roots]
     reviewer.page.route("**/v1/insights/review-queue?*", lambda route: route.fulfill(json=answer))
-    sent: list[Any] = []
-
-    def note(route: Route) -> None:
-        sent.append(json.loads(route.request.post_data or ""))
-        route.fulfill(status=202, json={"task_id": "x", "links": {"task": "/v1/tasks/x"}})
-
-    reviewer.page.route("**/v1/reviews", note)
-    reviewer.page.route(
-        "**/v1/tasks/x", lambda route: route.fulfill(json={"state": "SUCCESS", "error": None})
-    )
+    sent = reviews_noted(reviewer)
     shown = reviewer.open("review", course=COURSE, lang=language, of="what_went_wrong")
     panel = shown.locator(".review-panel")
     assert f"“{adds['name']}”" in panel.locator("h3").inner_text()
@@ -465,16 +471,7 @@ def test_two_sentences_about_mistakes_are_judged_as_a_pair(reviewer: Visitor) ->
     row |= {"verdict": None, "skipped": False, "confidence": None, "students": None}
     answer["rows"] = [row | nothing | pair]
     reviewer.page.route("**/v1/insights/review-points?*", lambda route: route.fulfill(json=answer))
-    sent: list[Any] = []
-
-    def note(route: Route) -> None:
-        sent.append(json.loads(route.request.post_data or ""))
-        route.fulfill(status=202, json={"task_id": "x", "links": {"task": "/v1/tasks/x"}})
-
-    reviewer.page.route("**/v1/reviews", note)
-    reviewer.page.route(
-        "**/v1/tasks/x", lambda route: route.fulfill(json={"state": "SUCCESS", "error": None})
-    )
+    sent = reviews_noted(reviewer)
     shown = reviewer.open("review", course=COURSE, lang="en", of="misconception")
     panel = shown.locator(".review-panel")
     assert f"“{names[0]}” and “{names[1]}”" in panel.locator("h3").inner_text()
