@@ -506,7 +506,7 @@ class Facts:
         Only texts of attempts with an outcome below `below`, in thousandths, are read, and only these attempts count.
         Texts are read from the graph, so that the memory has none. A text that is gone by now is left out.
         """
-        limits = {"below": below, "least": least}
+        limits = {"below": below, "least": least, "none": NO_ANSWER, "long": LONG_ANSWER}
         with self._reading(course) as reading:
             tries = _item_tries(reading)
             places: dict[tuple[int, int], str] = {}  # (student, item) -> record with a long answer

@@ -52,6 +52,14 @@ class Hidden:
             self.used.add(finding)
         return is_hidden
 
+    def shown(self, record: str, aspect: str, targets: Iterable[str]) -> list[str]:
+        """Return those of the findings of one aspect in a record that are shown. The others count as left out."""
+        found: list[str] = []
+        for target in targets:
+            if not self.has(record, aspect, target):
+                found.append(target)
+        return found
+
     @property
     def left_out(self) -> dict[str, int]:
         """The numbers of findings that were left out, as items of `left_out`."""

@@ -218,13 +218,11 @@ class CourseColumns:
         belongs = outcomes >= 0
         if not belongs.any():
             return
-        lengths = [len(row["record"]) for row in rows]
-        numbers = [self.students.of(row["student"]) for row in rows]
         items = texts(_joined(rows, "item"))[belongs]
         moments = np.array(_joined(rows, "moment"), dtype="datetime64[us]")[belongs]
         marks = self.marks.of(_joined(rows, "answer"), _joined(rows, "is_long"))
         portion = {
-            "student": np.repeat(integers(numbers), lengths)[belongs],
+            "student": self._students_of(rows)[belongs],
             "item": integers([self.items.of(each) for each in items]),
             "moment": moments,
             "number": integers(_joined(rows, "number"))[belongs],
@@ -245,11 +243,9 @@ class CourseColumns:
         belongs = resolved >= 0
         if not belongs.any():
             return
-        lengths = [len(row["record"]) for row in errors]
-        numbers = [self.students.of(row["student"]) for row in errors]
         moments = np.array(_joined(errors, "moment"), dtype="datetime64[us]")[belongs]
         portion = {
-            "student": np.repeat(integers(numbers), lengths)[belongs],
+            "student": self._students_of(errors)[belongs],
             "moment": moments,
             "record": texts(_joined(errors, "record"))[belongs],
             "day": self._days(moments),
@@ -259,6 +255,12 @@ class CourseColumns:
         cursor.register("portion", portion)
         cursor.execute(self._sql(schema.INSERT_ERRORS))
         cursor.unregister("portion")
+
+    def _students_of(self, rows: Sequence[Row]) -> Any:
+        """Return the number of the student of each record in these rows."""
+        numbers = [self.students.of(row["student"]) for row in rows]
+        lengths = [len(row["record"]) for row in rows]
+        return np.repeat(integers(numbers), lengths)
 
     def _days(self, moments: Any) -> Any:
         """Return the day of each moment for the clocks of the school, as its first moment."""

@@ -72,13 +72,13 @@ SELECT student, count(*) AS "number", sum(outcome)::BIGINT AS outcomes FROM firs
 FIRST_TRIES_AT_ITEMS = "SELECT student, item, outcome, answer FROM first_attempts"
 # The records of long answers, in attempts with an outcome below a bound.
 LONG_ANSWERS = (
-    "SELECT student, item, record FROM first_attempts WHERE answer = 1 AND outcome < {below}"
+    "SELECT student, item, record FROM first_attempts WHERE answer = {long} AND outcome < {below}"
 )
 # For each other answer that enough students gave to one item, one of the records that have it.
 SAMPLES_OF_ANSWERS = """
 SELECT answer, any_value(record) FROM (
   SELECT answer, any_value(record) AS record FROM first_attempts
-  WHERE answer NOT IN (0, 1) AND outcome < {below} GROUP BY item, answer HAVING count(*) >= {least}
+  WHERE answer NOT IN ({none}, {long}) AND outcome < {below} GROUP BY item, answer HAVING count(*) >= {least}
 ) GROUP BY answer
 """
 # First attempts, whenever they were, and those in the period. An attempt at an item of two points stands at both.

@@ -159,9 +159,7 @@ def _is_at_point(mistake: MistakeAtPoint, hidden: Hidden) -> bool:
     """Return whether the item of a mistake tests the point, or a finding that is shown names it."""
     if mistake.tested:
         return True
-    shown = [
-        named for named in mistake.named if not hidden.has(mistake.record, "knowledge_point", named)
-    ]
+    shown = hidden.shown(mistake.record, "knowledge_point", mistake.named)
     return bool(shown)
 
 

@@ -142,10 +142,7 @@ def _is_at_point(answer: GraphRow, hidden: Hidden) -> bool:
     """Return whether the item of an answer tests the point, or a finding that is shown names it."""
     if answer["tested"]:
         return True
-    shown: list[str] = []
-    for named in answer["named"]:
-        if not hidden.has(answer["record"], "knowledge_point", named):
-            shown.append(named)
+    shown = hidden.shown(answer["record"], "knowledge_point", answer["named"])
     return bool(shown)
 
 
