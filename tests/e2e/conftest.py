@@ -34,11 +34,52 @@ def engine(
         yield stack.enter_context(start(tmp_path_factory.mktemp(request.param)))
 
 
+class SharedSystem:
+    """Two importer processes and one analyzer, for all tests in a row that need them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._running: System | None = None
+        self._stack = ExitStack()
+
+    def started(self) -> System:
+        """Return the system, and start it if it does not run."""
+        if self._running is None:
+            pools = Pools(importer=IMPORTERS, findings=1, analyzer=1)
+            self._running = self._stack.enter_context(self._engine.serve(pools))
+        return self._running
+
+    def end(self) -> None:
+        """End the system if it runs."""
+        self._running = None
+        self._stack.close()
+
+
 @pytest.fixture(scope="session")
-def system(engine: Engine) -> Iterator[System]:
-    """Two importer processes and one analyzer."""
-    with engine.serve(Pools(importer=IMPORTERS, findings=1, analyzer=1)) as system:
-        yield system
+def shared_system(engine: Engine) -> Iterator[SharedSystem]:
+    shared = SharedSystem(engine)
+    yield shared
+    shared.end()
+
+
+@pytest.fixture(scope="module")
+def system(shared_system: SharedSystem) -> System:
+    """The shared system, which runs."""
+    return shared_system.started()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """End the shared system before a test that does not use it.
+
+    Tests of other folders use the same Redis. An idle importer would record the ends of their dead letters, whose
+    objects it cannot read, and the workers of a system need CPU even while they are idle.
+    """
+    shared: SharedSystem | None = getattr(item, "funcargs", {}).get("shared_system")
+    yield
+    is_used_again = "shared_system" in getattr(nextitem, "fixturenames", ())
+    if shared is not None and not is_used_again:
+        shared.end()
 
 
 @pytest.fixture
