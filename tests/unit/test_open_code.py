@@ -64,3 +64,16 @@ def test_a_module_may_not_become_denser(
     )
     counts["nodes per statement"] += 10
     assert open_code.check({"a.py": counts}) == 1
+
+
+def test_a_figure_is_written_only_if_none_is_higher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_code, "BASELINE", tmp_path / "baseline.json")
+    open_code.BASELINE.write_text(json.dumps({"a.py": 16.0, "b.py": 16.0}), encoding="utf-8")
+    lower = Counter({"statements": 100, "nodes per statement": 1_400})
+    higher = Counter({"statements": 100, "nodes per statement": 1_610})
+    assert open_code.write_lower({"a.py": higher, "b.py": lower}) == 1
+    assert json.loads(open_code.BASELINE.read_text()) == {"a.py": 16.0, "b.py": 16.0}
+    assert open_code.write_lower({"a.py": lower, "b.py": lower}) == 0
+    assert json.loads(open_code.BASELINE.read_text()) == {"a.py": 14.0, "b.py": 14.0}
