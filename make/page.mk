@@ -5,7 +5,12 @@ env-page: env-dev
 	@$(UV) sync --quiet --frozen --all-packages --all-extras --no-extra pandas --group page
 	@$(if $(CHROMIUM),,python3 -c 'from dev.debian.packages import apt_install; apt_install("chromium-headless-shell", "fonts-noto-cjk")')
 
-page-test: env-page ## the page in Debian's chromium on the example school: numbers, filters, keyboard, both languages, axe, imports and the tutorial on the demo (three minutes)
+# The platform of test_open_edx.py, with the libraries of Open edX, which the product does not have.
+env-open-edx: env-dev
+	@$(UV) venv --quiet --allow-existing $(RUN_DIR)/open-edx
+	@$(UV) pip install --quiet --python $(RUN_DIR)/open-edx/bin/python --requirement tests/page/open_edx/requirements.txt
+
+page-test: env-page env-open-edx ## the page in Debian's chromium on the example school: numbers, filters, keyboard, both languages, axe, imports and the tutorial on the demo (three minutes)
 	@EDUGRAPH_PAGE_TESTS=1 $(RUN) pytest $(SHARED_OUT) $(SLOWEST) tests/page $(PYTEST_ARGS)
 
 # TypeScript and ESLint with their packages. The page itself needs neither.
@@ -31,4 +36,4 @@ bench-page: env-page test-servers ## how soon each page shows its picture, and a
 example-school: env-dev ## write the example school that the page imports into an empty installation, from examples/
 	@$(RUN) python scripts/example_school.py
 
-.PHONY: example-school env-page env-page-check page-check page-test screenshots bench-page
+.PHONY: example-school env-open-edx env-page env-page-check page-check page-test screenshots bench-page

@@ -2,8 +2,8 @@
 
 `make open-code` prints the figures of the product with their goals, and exits with 1 if one is missed. `--check`, a
 part of `make check`, compares each module with scripts/open_code.json: the syntax nodes of its statements may only
-fall, and a module that is not in that file may have at most 15 a statement. `--write` writes the lower figures, and refuses
-higher ones.
+fall, and a module that is not in that file may have at most 15 a statement. `--write` writes the lower figures, and
+refuses higher ones.
 
 Only statements inside functions count, without signatures and docstrings. So neither the width of a line nor the
 number of parameters changes a figure.

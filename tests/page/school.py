@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -123,6 +123,7 @@ def served(
     auth: str = "off",
     gateway: str = "",
     port: int | None = None,
+    now: Callable[[], datetime] = lambda: NOW,
 ) -> Iterator[str]:
     """Run insights on the school, at the time of the examples, and yield its address, which may be the gateway's too."""
     port = port or free_port()
@@ -135,7 +136,7 @@ def served(
     }
     settings = InsightsSettings.model_validate(given)
     keys: Any = Keys()
-    insights = replace(open_insights(settings, now=lambda: NOW), key_ring=keys)
+    insights = replace(open_insights(settings, now=now), key_ring=keys)
     application = (
         OneAddress(make_application(insights), gateway) if gateway else make_application(insights)
     )

@@ -45,7 +45,7 @@ _ROLES_IN_COURSE: Mapping[str, Role] = {
     f"{ROLE_IN_COURSE}#Instructor": "teacher",
     f"{ROLE_IN_COURSE}#Learner": "student",
 }
-# Open edX sends no role in the course.
+# Open edX with lti-consumer-xblock 9 sends no role in the course.
 _ROLES_AT_SCHOOL: Mapping[str, Role] = {
     f"{_ROLE}institution/person#Instructor": "teacher",
     f"{_ROLE}institution/person#Student": "student",
