@@ -18,7 +18,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from edugraph_cli.synthetic_school import School
-from edugraph_insights.facts import Attempt, Facts, TeacherAction
+from edugraph_insights.facts import Facts, TeacherAction
 from edugraph_insights.questions.did_it_help import (
     ENOUGH_ATTEMPTS,
     QUESTION,
@@ -27,6 +27,7 @@ from edugraph_insights.questions.did_it_help import (
 )
 from edugraph_insights.questions.question import OfSeveral
 from evaluation.goals import Goal, missed_goals, print_goals
+from evaluation.kept_columns import HeldRecords, Rows, TriedItem, columns_of
 
 RUNS = 1_000
 STUDENTS = 160  # 80 in each course
@@ -43,24 +44,19 @@ GOALS = (
 )
 
 
-class AttemptsAndTalks:
+class AttemptsAndTalks(HeldRecords):
     """Answers the statements of the question from memory, in place of the graph."""
 
-    def __init__(self, attempts: list[Attempt], talks: list[TeacherAction]) -> None:
-        self.attempts = attempts
+    def __init__(self, attempts: list[TriedItem], talks: list[TeacherAction]) -> None:
+        super().__init__(attempts)
         self.talks = talks
 
-    def read(self, statement: str, **_asked: Any) -> list[dict[str, Any]]:
+    def read(self, statement: str, **asked: Any) -> Rows:
         if statement == "actions":
             return [talk._asdict() for talk in self.talks]
-        if statement == "contacts":
+        if statement in {"contacts", "tested_points"}:
             return []
-        raise ValueError(f"the question reads {statement}, which this bench does not know")
-
-    def read_by_student(self, statement: str, *_: Any, **_asked: Any) -> list[dict[str, Any]]:
-        if statement != "attempts":
-            raise ValueError(f"the question reads {statement}, which this bench does not know")
-        return [attempt._asdict() for attempt in self.attempts]
+        return super().read(statement, **asked)
 
 
 class Run(NamedTuple):
@@ -68,30 +64,29 @@ class Run(NamedTuple):
     true_gain: float
 
 
-def attempts_of_courses(students: int, seed: int) -> dict[str, list[Attempt]]:
+def attempts_of_courses(students: int, seed: int) -> dict[str, list[TriedItem]]:
     """Return the attempts with an outcome of each course of a synthetic school, in the order of time."""
-    found: dict[str, list[Attempt]] = defaultdict(list)
+    found: dict[str, list[TriedItem]] = defaultdict(list)
     for record in School(students, seed).records():
         data = record["data"]
         if record["type"] != "attempt_record" or "correct" not in data:
             continue
         at = datetime.fromisoformat(record["timestamp"])
-        attempt = Attempt(
+        attempt = TriedItem(
             student=data["student_id"],
             item=data["item_id"],
             at=at.replace(tzinfo=at.tzinfo or UTC),
             number=data.get("attempt_number", 0),
             record=record["record_id"],
             outcome=1000 * data["correct"],
-            title=data["item_id"],
         )
         found[data["course_id"]].append(attempt)
     for attempts in found.values():
-        attempts.sort(key=lambda each: each.place)
+        attempts.sort(key=lambda each: (each.at, each.number, each.record))
     return dict(found)
 
 
-def talks_of(attempts: list[Attempt], random: Random) -> dict[str, datetime]:
+def talks_of(attempts: list[TriedItem], random: Random) -> dict[str, datetime]:
     """Return when the teacher first speaks with students: each week with those who did worst lately."""
     begins = attempts[0].at
     talks: dict[str, datetime] = {}
@@ -109,7 +104,7 @@ def talks_of(attempts: list[Attempt], random: Random) -> dict[str, datetime]:
     return talks
 
 
-def run(attempts: list[Attempt], gain: float, random: Random) -> Run:
+def run(attempts: list[TriedItem], gain: float, random: Random) -> Run:
     talks = talks_of(attempts, random)
     changed = []
     gains: dict[str, list[float]] = defaultdict(list)
@@ -132,7 +127,7 @@ def run(attempts: list[Attempt], gain: float, random: Random) -> Run:
     return Run(answer, fmean(fmean(each) for each in enough))
 
 
-def _asked(attempts: list[Attempt], talks: Mapping[str, datetime]) -> Helped:
+def _asked(attempts: list[TriedItem], talks: Mapping[str, datetime]) -> Helped:
     actions = []
     for student, at in talks.items():
         actions.append(
@@ -149,7 +144,7 @@ def _asked(attempts: list[Attempt], talks: Mapping[str, datetime]) -> Helped:
         )
     students = sorted({attempt.student for attempt in attempts})
     graph: Any = AttemptsAndTalks(attempts, actions)
-    facts = Facts(graph, tuple(students), None, attempts[-1].at)
+    facts = Facts(graph, tuple(students), None, attempts[-1].at, columns=columns_of(graph))
     [measured] = QUESTION.find(facts, OfSeveral(course="course")).rows
     return measured.row
 

@@ -19,6 +19,7 @@ from edugraph_insights.facts import Facts
 from edugraph_insights.questions.needs_help import INACTIVE, QUESTION, NeedsHelp, OfHelp
 from edugraph_insights.settings import HelpThresholds
 from evaluation.goals import Goal, missed_goals, print_goals
+from evaluation.kept_columns import HeldRecords, TriedItem, columns_of
 
 # The bound and the order of the names were chosen on the schools 3 to 6.
 SEEDS = (7, 8, 9, 10)
@@ -69,7 +70,7 @@ class WatchedSchool(School):
         return found
 
 
-class RecordsOfCourse:
+class RecordsOfCourse(HeldRecords):
     """Answers the statements of needs-help from the records of a course until a moment, in place of the graph."""
 
     def __init__(self, school: WatchedSchool, records: Iterable[Row], until: datetime) -> None:
@@ -87,7 +88,7 @@ class RecordsOfCourse:
         for course in school.courses:
             for items in course.items.values():
                 self.points |= {item.id: item.stated for item in items}
-        self.attempts: list[Row] = []
+        super().__init__([])
         self.mistakes: list[Row] = []
         self.joined: dict[str, datetime] = {}
         self.left: set[str] = set()
@@ -116,17 +117,15 @@ class RecordsOfCourse:
             self.active[student] = max(at, self.active.get(student, at))
             # Homework that was handed in without an outcome does not count.
             if record["type"] == "attempt_record" and "correct" in data:
-                self.attempts.append(
-                    {
-                        "student": student,
-                        "item": data["item_id"],
-                        "title": data["item_id"],
-                        "record": record["record_id"],
-                        "at": at,
-                        "number": data.get("attempt_number", 0),
-                        "outcome": 1000 * data["correct"],
-                    }
+                attempt = TriedItem(
+                    student=student,
+                    item=data["item_id"],
+                    at=at,
+                    number=data.get("attempt_number", 0),
+                    record=record["record_id"],
+                    outcome=1000 * data["correct"],
                 )
+                self.attempts.append(attempt)
             if record["type"] == "error_record":
                 self.mistakes.append(
                     {
@@ -160,35 +159,16 @@ class RecordsOfCourse:
             return [{"student": each} for each in sorted(self.joined)]
         if statement == "first_course_record":
             return [{"student": each, "at": at} for each, at in self.joined.items()]
-        if statement == "first_outcomes":
-            return self._outcomes(set(asked["students"]))
-        raise ValueError(f"the question reads {statement}, which this bench does not know")
+        if statement == "item_names":
+            return [{"names": [(item, item) for item in asked["items"]]}]
+        return super().read(statement, **asked)
 
-    def read_by_student(self, statement: str, students: Iterable[str], **_asked: Any) -> list[Row]:
-        rows = {"attempts": self.attempts, "mistake_types": self.mistakes}[statement]
+    def read_by_student(self, statement: str, students: Iterable[str], **asked: Any) -> list[Row]:
+        if statement != "mistake_types":
+            return super().read(statement)
         wanted = set(students)
-        return [row for row in rows if row["student"] in wanted]
-
-    def _outcomes(self, students: set[str]) -> list[Row]:
-        outcomes: dict[tuple[str, str], list[bool]] = defaultdict(list)  # of a student at an item
-        for row in sorted(self.attempts, key=lambda each: (each["at"], each["number"])):
-            if row["student"] in students:
-                outcomes[row["student"], row["item"]].append(row["outcome"] > 0)
-        first: dict[str, list[bool]] = defaultdict(list)
-        every: dict[str, list[bool]] = defaultdict(list)
-        for (_, item), of_item in outcomes.items():
-            first[self.points[item]].append(of_item[0])
-            every[self.points[item]] += of_item
-        return [
-            {
-                "point": point,
-                "number": len(first[point]),
-                "right": sum(first[point]),
-                "tries": len(every[point]),
-                "right_tries": sum(every[point]),
-            }
-            for point in first
-        ]
+        since = datetime.fromisoformat(asked["since"])
+        return [row for row in self.mistakes if row["student"] in wanted and row["at"] >= since]
 
 
 def _moment(text: str) -> datetime:
@@ -262,7 +242,7 @@ def weeks_of(students: int, seed: int, weeks: Iterable[int] = WEEKS) -> Iterator
 
 def answer(graph: Any, course: str, students: Iterable[str]) -> list[NeedsHelp]:
     """Return the rows of needs-help about these students, in its order."""
-    facts = Facts(graph, tuple(students), None, graph.until)
+    facts = Facts(graph, tuple(students), None, graph.until, columns=columns_of(graph))
     asked = OfHelp(course=course).completed(HelpThresholds())
     found = QUESTION.find(facts, asked)
     return sorted((each.row for each in found.rows), key=QUESTION.order)

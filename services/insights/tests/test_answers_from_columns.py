@@ -13,13 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edugraph_common.runtime.shared_state.graph_changes import Position, Since
 from edugraph_insights.answers import size_of
 from edugraph_insights.columns.store import ColumnStore
 from edugraph_insights.facts import Facts
 from edugraph_insights.questions import QUESTIONS
 
-from .said_graph import SaidGraph, in_one_list, students
+from .said_graph import SaidGraph, in_one_list, students, unchanged
 from .test_columns import Made, Tried, errors_in_lists, in_lists
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -42,14 +41,13 @@ MOVED = (
     "difficulty",
     "earlier-gaps",
     "mastery",
-    "needs-help",
     "next",
     "ready",
+    "returning-mistakes",
     "review-points",
     "spread",
     "student",
     "terms",
-    "today",
     "travelling-weaknesses",
     "trend",
     "weak-points",
@@ -133,7 +131,7 @@ class School(SaidGraph):
     def attempts(self, students: Sequence[str], course: str, until: str, **_: Any) -> Any:
         found = []
         for each in self.until_then(course, until, students):
-            row = {"title": each.item.upper()}
+            row = {}
             for name in ("student", "item", "record", "at", "number", "outcome"):
                 row[name] = getattr(each, name)
             found.append(row)
@@ -225,10 +223,6 @@ class School(SaidGraph):
 
     def points_called(self, ids: Sequence[str]) -> Any:
         return [{"called": each, "point": each, "name": each.lower()} for each in ids]
-
-
-def unchanged(position: Position | None) -> Since:
-    return Since((), Position("0", ""), is_known=position is not None)
 
 
 def answer_of(name: str, facts: Facts, **asked: str) -> Any:

@@ -5,6 +5,7 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,6 +44,8 @@ from edugraph_insights.problems import Busy, TooLarge
 from edugraph_insights.school_days import monday
 from edugraph_insights.settings import InsightsSettings
 from edugraph_insights.tries import Mistakes
+
+from .said_graph import microseconds
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
@@ -221,10 +224,6 @@ def errors_in_lists(errors: Iterable[tuple[Made, int]]) -> list[dict[str, Any]]:
         for name, value in values.items():
             row.setdefault(name, []).append(value)
     return list(of_students.values())
-
-
-def microseconds(moment: datetime) -> int:
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def store_of(graph: OwnGraph, **more: Any) -> ColumnStore:
@@ -504,6 +503,27 @@ def test_without_terms_each_first_attempt_is_in_no_term() -> None:
     nothing: Any = None
     facts = Facts(nothing, ("a",), None, NOW, zone=ZONE, columns=store_of(graph))
     assert facts.tries_of_terms("C", ()) == ({}, 2)
+
+
+def test_facts_in_one_state_do_not_see_what_is_written_meanwhile() -> None:
+    """Out: `held` in `_reading`; in `has`, each alone: the course, the part, the terms."""
+    graph = OwnGraph([tried("r1"), tried("r2", hours=700)])
+    graph.change()
+    nothing: Any = None
+    facts = Facts(nothing, ("a", "b"), None, NOW, zone=ZONE, columns=store_of(graph))
+    with facts.in_one_state("C", TERMS) as then:
+        graph.change([tried("r3", "b"), Made("m1", "a", NOW, False)])
+        of_terms = then.tries_of_terms("C", TERMS)
+        assert then.first_tries("C").total == 1
+        assert sum(each.total for each in of_terms.of_terms.values()) + of_terms.in_no_term == 1
+        assert then.mistakes_made("C").number == 0
+        # Another course, other students, another period or other terms are read as they are now.
+        assert then.first_tries("D").total == 0
+        assert then.tries_of_terms("C", TERMS[:1]).in_no_term == 2
+        of_day = replace(then, since=NOW - DAY)
+        assert of_day.first_tries("C").total == 1
+    assert facts.first_tries("C").total == 2
+    assert facts.mistakes_made("C").number == 1
 
 
 def test_a_mistake_that_is_taken_back_or_changed_leaves_its_first_version() -> None:

@@ -18,7 +18,7 @@ from edugraph_insights.facts import Facts, TeacherAction
 from edugraph_insights.questions.did_it_help import QUESTION, Helped
 from edugraph_insights.questions.question import OfSeveral
 
-from .said_graph import SaidGraph
+from .said_graph import SaidGraph, attempts_in_lists, kept
 
 BEGINS = datetime(2026, 2, 2, 9, tzinfo=UTC)
 UNTIL = BEGINS + timedelta(days=120)
@@ -43,7 +43,6 @@ class Course:
                 "number": 1,
                 "record": f"r{number:05}",
                 "outcome": round(outcome * 1000),
-                "title": "",
             }
         )
 
@@ -53,11 +52,18 @@ class Course:
         for number, (student, at, spoken) in enumerate(self.talks):
             action = TeacherAction(student, f"a{number}", at, "t", None, spoken, None, None)
             actions.append(action._asdict())
-        return SaidGraph(attempts=self.attempts, contacts=contacts, actions=actions)
+        return SaidGraph(
+            attempts_columns=attempts_in_lists(self.attempts),
+            errors_columns=[],
+            tested_points=[],
+            contacts=contacts,
+            actions=actions,
+        )
 
     def asked(self, since: datetime | None = None, zone: Any = UTC) -> Found[Helped]:
         students = tuple(sorted({row["student"] for row in self.attempts}))
-        facts = Facts(self.graph(), students, since, UNTIL, zone=zone)
+        graph: Any = self.graph()
+        facts = Facts(graph, students, since, UNTIL, zone=zone, columns=kept(graph, zone))
         return QUESTION.find(facts, OfSeveral(course="c", since=since))
 
     def row(self, **asked: Any) -> Helped:

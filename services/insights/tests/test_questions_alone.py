@@ -2,14 +2,17 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edugraph_insights.facts import Attempt
+from edugraph_insights.facts import Facts, Point
 from edugraph_insights.questions.due import box_of
 from edugraph_insights.questions.together import groups_of
+
+from .said_graph import SaidGraph, attempts_in_lists, kept
 
 BEGINNING = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -36,10 +39,18 @@ def test_a_box_is_one_more_than_the_right_days_since_the_last_wrong_one(
     """Out, each alone: the end at the last box; the way back to the first; the mean of a day."""
     clock = ZoneInfo(zone)
     moments = [(BEGINNING + timedelta(hours=hour), outcome) for hour, outcome in sorted(answers)]
-    tries = [
-        Attempt("s", "i", at, number, f"r{number}", outcome, "i")
-        for number, (at, outcome) in enumerate(moments)
-    ]
+    rows = []
+    for number, (at, outcome) in enumerate(moments):
+        row = {"student": "s", "item": "i", "record": f"r{number}", "number": number}
+        rows.append({**row, "at": at, "outcome": outcome})
+    graph: Any = SaidGraph(
+        attempts_columns=attempts_in_lists(rows),
+        errors_columns=[],
+        tested_points=[{"item": "i", "point": "p", "name": "P"}],
+    )
+    facts = Facts(graph, ("s",), None, moments[-1][0], zone=clock, columns=kept(graph, clock))
+    repetitions, made = facts.repetitions("c")
+    assert made == (len(moments), 1, 0)
     days = groupby(moments, lambda each: each[0].astimezone(clock).date())
     days_right = []
     for _, of_day in days:
@@ -51,7 +62,7 @@ def test_a_box_is_one_more_than_the_right_days_since_the_last_wrong_one(
             break
         right_in_row += 1
     has_wrong_day = right_in_row < len(days_right)
-    box = box_of(tries, clock)
+    box = box_of(repetitions[Point("p", "P"), "s"])
     assert box.number == min(6, right_in_row + has_wrong_day)
     last_day = moments[-1][0].astimezone(clock).date()
     assert box.last_practised == last_day

@@ -10,7 +10,7 @@ from edugraph_insights.facts import WAITING_NEEDS, Facts
 from edugraph_insights.questions.today import QUESTION, ForToday
 from edugraph_insights.settings import HelpThresholds
 
-from .said_graph import SaidGraph
+from .said_graph import SaidGraph, attempts_in_lists, errors_in_lists, kept
 
 CLASSES = 500
 FEW_CLASSES = 100
@@ -63,7 +63,6 @@ class SyntheticClass:
             {
                 "student": student,
                 "item": item,
-                "title": item,
                 "record": record,
                 "at": at + timedelta(minutes=self.random.randrange(40)),
                 "number": 0,
@@ -74,9 +73,7 @@ class SyntheticClass:
     def err(self, student: str, at: datetime) -> str:
         """Let a student make a mistake, and return its record."""
         record = f"m{len(self.mistakes)}"
-        self.mistakes.append(
-            {"student": student, "record": record, "at": at, "point": None, "resolved": False}
-        )
+        self.mistakes.append({"student": student, "record": record, "at": at, "resolved": False})
         return record
 
     def write_to(self, student: str, at: datetime) -> None:
@@ -115,8 +112,8 @@ class SyntheticClass:
 
     def found(self) -> Any:
         graph: Any = SaidGraph(
-            attempts=self.attempts,
-            mistakes=self.mistakes,
+            attempts_columns=attempts_in_lists(self.attempts),
+            errors_columns=errors_in_lists(self.mistakes),
             contacts=self.contacts,
             actions=self.taken,
             tested_points=lambda items: [
@@ -136,7 +133,7 @@ class SyntheticClass:
             level_students=[{"student": student} for student in self.students],
             first_outcomes=self.first_outcomes(),
         )
-        facts = Facts(graph, tuple(self.students), None, NOW)
+        facts = Facts(graph, tuple(self.students), None, NOW, columns=kept(graph))
         asked = ForToday(course="C").completed(HelpThresholds())
         return QUESTION.find(facts, asked)
 

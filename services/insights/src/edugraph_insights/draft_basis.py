@@ -101,8 +101,7 @@ def is_mistake(row: Row) -> bool:
 def _records(facts: Facts, course: str, rows: list[Row]) -> list[DraftRecord]:
     types: dict[str, list[str]] = defaultdict(list)
     points: dict[str, list[str]] = defaultdict(list)
-    beginning = facts.since or _BEGINNING
-    for row in shown_types(facts, course, beginning)[0]:
+    for row in shown_types(facts, course)[0]:
         types[row["record"]].append(row["name"])
     for row in shown_mistakes(facts, course)[0]:
         if row["name"] is not None:

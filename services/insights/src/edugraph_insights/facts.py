@@ -1,8 +1,8 @@
 """Facts that questions read from the graph about permitted students: attempts, points, mistakes, prerequisites."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, NamedTuple, TypeVar
@@ -18,18 +18,33 @@ from edugraph_insights.columns.schema import (
     ANSWERS_AT_POINTS,
     FIRST_TRIES_AT_ITEMS,
     FIRST_TRIES_AT_POINTS,
+    FIRST_TRIES_IN_ORDER,
+    FIRST_TRIES_OF_DAYS,
+    LAST_RECORD,
+    LAST_RIGHT_AT_ITEMS,
+    LAST_RIGHT_AT_POINTS,
     LONG_ANSWERS,
     MISTAKES_IN_NO_TERM,
     MISTAKES_MADE,
     MISTAKES_OF_TERMS,
     MISTAKES_OF_WEEKS,
+    REPETITIONS,
+    RIGHT_TRIES_OF_STUDENTS,
     SAMPLES_OF_ANSWERS,
+    STUCK,
     TRIES_AT_POINTS,
     TRIES_IN_NO_TERM,
+    TRIES_MADE,
+    TRIES_OF_CELLS,
+    TRIES_OF_DAYS,
     TRIES_OF_STUDENTS,
     TRIES_OF_TERMS,
     TRIES_OF_WEEKS,
     TRIES_WITHOUT_POINT,
+    UNRESOLVED_MISTAKES,
+    WORK_OF_STUDENTS,
+    WRONG_AT_POINT,
+    WRONG_OR_MISTAKEN,
 )
 from edugraph_insights.columns.store import ColumnStore
 from edugraph_insights.graph import MAX_ROWS, NARROWER, Reader, Row
@@ -43,7 +58,6 @@ from edugraph_insights.mastery import (
     abilities_of,
     counts_of,
     estimates_of,
-    mastery_of_students,
 )
 from edugraph_insights.practice import PointTries, Practice, Sums, practice_of
 from edugraph_insights.problems import TooLarge
@@ -51,9 +65,12 @@ from edugraph_insights.school_days import Term, breaks_of, day_of, monday
 from edugraph_insights.tries import (
     NO_MISTAKES,
     NO_TRIES,
+    Cell,
     FirstTries,
     Mistakes,
     Tries,
+    TriesInOrder,
+    TriesMade,
     split,
 )
 
@@ -92,7 +109,6 @@ class Attempt(NamedTuple):
     number: int
     record: str
     outcome: int
-    title: str
 
     @property
     def place(self) -> Place:
@@ -209,6 +225,52 @@ def ids_of_terms(terms: Iterable[DatedTerm], moment: datetime) -> list[str]:
     return [term.id for term in terms if term.has(moment)]
 
 
+class Repetition(NamedTuple):
+    """A day on which a student tried items of a point. It is right if the mean outcome is a half or more."""
+
+    day: date
+    tries: int
+    is_right: bool
+
+
+class TryOfDay(NamedTuple):
+    """An attempt. `outcome` is in thousandths."""
+
+    student: str
+    item: str
+    day: date
+    outcome: int
+
+
+class TriesOfDay(NamedTuple):
+    """Attempts of a student on one day, either first ones or repeated ones. `outcomes` is a sum in thousandths."""
+
+    student: str
+    day: date
+    are_first: bool
+    number: int
+    outcomes: int
+
+
+class WorkOfStudent(NamedTuple):
+    """The first attempts and the number of mistakes of a student, and the time of the last of both."""
+
+    first: FirstTries
+    mistakes: int
+    last: datetime | None
+
+
+NO_WORK = WorkOfStudent(NOT_TRIED, 0, None)
+
+
+class MistakeMade(NamedTuple):
+    """A mistake of a student."""
+
+    student: str
+    record: str
+    at: datetime
+
+
 class HintedAttempt(NamedTuple):
     """An attempt, with the number of hints that were used, or None if its record does not say it."""
 
@@ -320,6 +382,19 @@ class MistakesOfTerms(NamedTuple):
     in_no_term: int
 
 
+class HeldReading(NamedTuple):
+    """The columns of a course, opened to read a part of it."""
+
+    course: str
+    read: Read
+    reading: Reading
+
+    def has(self, course: str, read: Read) -> bool:
+        """Return whether this part of a course can be read here. A part without terms does not need them."""
+        terms = read.terms or self.read.terms
+        return self.course == course and self.read == replace(read, terms=terms)
+
+
 @dataclass(frozen=True)
 class Facts:
     """The graph as one question may see it: only `students`, from `since` until `until`.
@@ -344,6 +419,18 @@ class Facts:
     zone: tzinfo = UTC  # the time zone of the school
     # The columns of courses. Cells do not use them: they are computed as of several weeks.
     columns: ColumnStore | None = None
+    # The columns of one course at one moment, which methods read if they need the same part of the course.
+    held: "HeldReading | None" = None
+
+    @contextmanager
+    def in_one_state(self, course: str, terms: Sequence[DatedTerm] = ()) -> Iterator["Facts"]:
+        """Yield the same facts. Their methods read one state of the columns, whatever is written meanwhile."""
+        if not self.reads_columns:
+            yield self
+            return
+        read = self._read(self.students, _ends_of(terms))
+        with self._reading(course, terms=read.terms) as reading:
+            yield replace(self, held=HeldReading(course, read, reading))
 
     @property
     def reads_columns(self) -> bool:
@@ -356,9 +443,7 @@ class Facts:
             tries = self._added_up(course, lambda _: [EVERYTHING])
             return tries.get(EVERYTHING, NO_TRIES)
         with self._reading(course) as reading:
-            columns = reading.columns(TRIES_OF_STUDENTS)
-            ids = reading.student_ids
-        return Tries(ids, columns["student"], columns["number"], columns["outcomes"])
+            return _tries(reading)
 
     def tries_of_weeks(self, course: str) -> dict[date, Tries]:
         """Return the first attempts of the period by week. A week is named by its Monday."""
@@ -398,9 +483,13 @@ class Facts:
             raise ValueError("there are no columns")
         if students is None:
             students = self.students
-        since = self.since or _BEGINNING
-        read = Read(students, since, self.until, terms)
+        read = self._read(students, terms)
+        if self.held is not None and self.held.has(course, read):
+            return nullcontext(self.held.reading)
         return self.columns.reading(course, read)
+
+    def _read(self, students: Sequence[str], terms: Sequence[tuple[datetime, datetime]]) -> Read:
+        return Read(students, self.since or _BEGINNING, self.until, terms)
 
     def _added_up(
         self, course: str, keys_of: Callable[[Attempt], Iterable[Key]]
@@ -419,9 +508,7 @@ class Facts:
             return self._point_tries_of_graph(course)
         with self._reading(course) as reading:
             columns = reading.columns(FIRST_TRIES_AT_POINTS)
-            tries = reading.columns(TRIES_OF_STUDENTS)
-            numbers_of = zip(tries["student"].tolist(), tries["number"].tolist(), strict=True)
-            numbers = {reading.student(student): number for student, number in numbers_of}
+            numbers = _tries(reading).numbers
             [(without_point,)] = reading.rows(TRIES_WITHOUT_POINT)
         students, points, columns = _in_order(reading, columns)
         counts = Counts(
@@ -468,6 +555,47 @@ class Facts:
         in_columns = Sums(columns[0], columns[1], columns[2], first_moments)
         return PointTries(students, ids, names, counts_of(rows), in_columns, numbers, without_point)
 
+    def tries_in_order(self, course: str) -> TriesInOrder:
+        """Return the first attempts of the period at the points of a course, in their order."""
+        if not self.reads_columns:
+            return self._tries_in_order_of_graph(course)
+        with self._reading(course) as reading:
+            columns = reading.columns(FIRST_TRIES_IN_ORDER)
+            numbers = np.unique(columns["point"]).tolist()
+            points = {number: _point(reading, number) for number in numbers}
+            tries = _tries(reading)
+            [(without_point,)] = reading.rows(TRIES_WITHOUT_POINT)
+            ids = reading.student_ids
+        outcomes = columns["outcome"].astype(np.int64)
+        return TriesInOrder(
+            ids,
+            points,
+            columns["student"],
+            columns["point"],
+            outcomes,
+            tries.numbers,
+            without_point,
+        )
+
+    def _tries_in_order_of_graph(self, course: str) -> TriesInOrder:
+        """Return what `tries_in_order` returns, from the attempts in the graph."""
+        first = self.first_attempts(course)
+        tested = self.tested_points(each.item for each in first)
+        students = Numbers()
+        points: dict[int, Point] = {}
+        rows: list[tuple[int, int, int]] = []
+        for number, (point, of_students) in enumerate(by_point(first, tested).items()):
+            points[number] = point
+            for student, tries in of_students.items():
+                student_number = students.of(student)
+                rows += [(student_number, number, each.outcome) for each in tries]
+        student_column, point_column, outcomes = np.array(rows, dtype=np.int64).reshape(-1, 3).T
+        numbers = Counter(each.student for each in first)
+        without_point = sum(each.item not in tested for each in first)
+        return TriesInOrder(
+            students.ids, points, student_column, point_column, outcomes, numbers, without_point
+        )
+
     def attempts(self, course: str) -> list[Attempt]:
         """Return all attempts in a course until `until`, also those before `since`."""
         rows = self.graph.read_by_student(
@@ -480,11 +608,7 @@ class Facts:
 
     def first_attempts(self, course: str) -> list[Attempt]:
         """Return the first attempt of each student at each item of a course, if it falls into the period."""
-        return self.first_of(self.attempts(course))
-
-    def first_of(self, attempts: Iterable[Attempt]) -> list[Attempt]:
-        """Return the first of these attempts by student and item, if it falls into the period."""
-        first = first_by_item(attempts)
+        first = first_by_item(self.attempts(course))
         return [each for each in first if self.since is None or each.at >= self.since]
 
     def item_tries(self, course: str) -> ItemTries:
@@ -572,8 +696,6 @@ class Facts:
         Second and later attempts at an item count as the first ones do: they say more about the order of students
         than first attempts alone (docs/adr/0117).
         """
-        if not self.reads_columns:
-            return self._abilities_of_graph(course, practice)
         with self._reading(course) as reading:
             columns = reading.columns(TRIES_AT_POINTS)
         students, points, columns = _in_order(reading, columns)
@@ -590,15 +712,137 @@ class Facts:
         found = estimates_of(counts, points, len(students), practice.all_answers)
         return abilities_of(found, students)
 
-    def _abilities_of_graph(self, course: str, practice: Practice) -> dict[str, Ability]:
-        attempts = self.attempts(course)
-        tested = self.tested_points(each.item for each in attempts)
-        counts: dict[str, dict[str, Attempts]] = defaultdict(dict)
-        for point, of_students in by_point(attempts, tested).items():
-            for student, tries in of_students.items():
-                counts[student][point.id] = counted(tries)
-        _, abilities = mastery_of_students(counts, practice.all_answers, self.until)
-        return abilities
+    def cells(self, course: str) -> tuple[dict[Point, dict[str, Cell]], TriesMade]:
+        """Return the attempts of the period by point and student, and how many attempts of the period there are.
+
+        A repeated attempt is a try, but not a first attempt, even if the first one is not in the period.
+        """
+        cells: dict[Point, dict[str, Cell]] = defaultdict(dict)
+        with self._reading(course) as reading:
+            for point, student, *values in reading.rows(TRIES_OF_CELLS):
+                cell = Cell(*values)
+                cell = cell._replace(last=cell.last.replace(tzinfo=UTC))
+                cells[_point(reading, point)][reading.student(student)] = cell
+            [made] = reading.rows(TRIES_MADE)
+        return dict(cells), TriesMade(*made)
+
+    def repetitions(
+        self, course: str
+    ) -> tuple[dict[tuple[Point, str], list[Repetition]], TriesMade]:
+        """Return the days on which each student practised each point in the period, in their order.
+
+        Also return how many attempts of the period there are.
+        """
+        found: dict[tuple[Point, str], list[Repetition]] = defaultdict(list)
+        with self._reading(course) as reading:
+            for point, student, day, tries, is_right in reading.rows(REPETITIONS):
+                pair = (_point(reading, point), reading.student(student))
+                found[pair].append(Repetition(day, tries, is_right))
+            [made] = reading.rows(TRIES_MADE)
+        return dict(found), TriesMade(*made)
+
+    def first_tries_by_day(self, course: str) -> list[TryOfDay]:
+        """Return the first attempts of the period."""
+        with self._reading(course) as reading:
+            found = []
+            for student, item, day, outcome in reading.rows(FIRST_TRIES_OF_DAYS):
+                student_id = reading.student(student)
+                found.append(TryOfDay(student_id, reading.item_ids[item], day, outcome))
+        return found
+
+    def tries_of_days(self, course: str) -> list[TriesOfDay]:
+        """Return all attempts in a course until `until`, also those before `since`, added up for each day."""
+        with self._reading(course) as reading:
+            rows = reading.rows(TRIES_OF_DAYS)
+            return [TriesOfDay(reading.student(student), *more) for student, *more in rows]
+
+    def work_of_students(self, course: str) -> dict[str, WorkOfStudent]:
+        """Return the first attempts and the mistakes of the period of each student who has any."""
+        found = {}
+        with self._reading(course) as reading:
+            for student, tries, outcomes, mistakes, last in reading.rows(WORK_OF_STUDENTS):
+                work = WorkOfStudent(
+                    FirstTries(tries, outcomes), mistakes, last.replace(tzinfo=UTC)
+                )
+                found[reading.student(student)] = work
+        return found
+
+    def last_record(self, course: str) -> datetime | None:
+        """Return the time of the last attempt until `until`, or of the last mistake of the period if it is later."""
+        with self._reading(course) as reading:
+            [(last,)] = reading.rows(LAST_RECORD)
+        if last is None:
+            return None
+        return last.replace(tzinfo=UTC)  # type: ignore[no-any-return]
+
+    def number_who_tried(self, course: str) -> int:
+        """Return the number of students with an attempt in the period."""
+        with self._reading(course) as reading:
+            [(_, students, _)] = reading.rows(TRIES_MADE)
+        return int(students)
+
+    def unresolved_mistakes(self, course: str) -> list[MistakeMade]:
+        """Return the mistakes of the period that no record says are resolved."""
+        found = []
+        with self._reading(course) as reading:
+            for student, record, at in reading.rows(UNRESOLVED_MISTAKES):
+                mistake = MistakeMade(reading.student(student), record, at.replace(tzinfo=UTC))
+                found.append(mistake)
+        return found
+
+    def latest_wrong(
+        self, course: str, students: Sequence[str], limit: int, *, point: str | None = None
+    ) -> tuple[str, ...]:
+        """Return the records of the latest wrong attempts and mistakes of these students in the period.
+
+        With `point` only attempts at the items of this point count.
+        """
+        with self._reading(course, students) as reading:
+            sql = WRONG_OR_MISTAKEN.format(limit=limit)
+            if point is not None:
+                number = reading.number_of_point(point)
+                sql = WRONG_AT_POINT.format(point=number, limit=limit)
+            return tuple(record for (record,) in reading.rows(sql))
+
+    def mostly_right(self, course: str, share: float) -> set[str]:
+        """Return the students with at least this share of right attempts, whenever they were."""
+        found = set()
+        with self._reading(course) as reading:
+            for student, number, right in reading.rows(RIGHT_TRIES_OF_STUDENTS):
+                if right / number >= share:
+                    found.add(reading.student(student))
+        return found
+
+    def stuck_at(self, course: str, tries: int) -> defaultdict[str, list[str]]:
+        """Return, for each student, the names of the items at which the student is stuck.
+
+        These are items with at least `tries` attempts in the period after the student was last right at the item, by
+        any attempt, or at one of its points, by a first attempt at another item.
+        """
+        with self._reading(course) as reading:
+            rows = reading.rows(STUCK.format(tries=tries))
+            stuck = [(reading.student(who), reading.item_ids[item]) for who, item in rows]
+        names = {}
+        if stuck:
+            names = self.item_names(item for _, item in stuck)
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for student, item in stuck:
+            found[student].append(names.get(item, item))
+        return found
+
+    def last_right(self, course: str, students: Sequence[str]) -> "LastRight":
+        """Return when these students were last right in the period."""
+        found = LastRight({}, {})
+        if not students:
+            return found
+        with self._reading(course, students) as reading:
+            for student, item, at in reading.rows(LAST_RIGHT_AT_ITEMS):
+                pair = (reading.student(student), reading.item_ids[item])
+                found.at_items[pair] = at.replace(tzinfo=UTC)
+            for student, point, at in reading.rows(LAST_RIGHT_AT_POINTS):
+                pair = (reading.student(student), reading.point(point))
+                found.at_points[pair] = at.replace(tzinfo=UTC)
+        return found
 
     def _answers_at_points(self, course: str) -> "AnswersAtPoints":
         """Return the attempts at each point of a course, from which the level of the point is estimated.
@@ -1181,6 +1425,20 @@ def has_course_records(graph: Reader, course: str) -> bool:
     return bool(found["students"])
 
 
+class LastRight(NamedTuple):
+    """When students were last right: at an item by any attempt, at a point by a first attempt at one of its items."""
+
+    at_items: dict[tuple[str, str], datetime]
+    at_points: dict[tuple[str, str], datetime]
+
+    def at(self, student: str, item: str | None, points: Iterable[str]) -> datetime | None:
+        """Return the latest of these moments at the item or one of the points, or None if there is none."""
+        found = [self.at_points.get((student, point)) for point in points]
+        if item is not None:
+            found.append(self.at_items.get((student, item)))
+        return max((moment for moment in found if moment is not None), default=None)
+
+
 class AnswersAtPoints(NamedTuple):
     """The first attempts, and all attempts, at the items of each point, by id of the point."""
 
@@ -1215,6 +1473,11 @@ def counted(tries: Sequence[Attempt]) -> Attempts:
     right = sum(each.outcome >= HALF for each in tries)
     last = tries[-1]
     return Attempts(right, len(tries) - right, last.at, last.outcome >= HALF)
+
+
+def _tries(reading: Reading) -> Tries:
+    columns = reading.columns(TRIES_OF_STUDENTS)
+    return Tries(reading.student_ids, columns["student"], columns["number"], columns["outcomes"])
 
 
 def _item_tries(reading: Reading) -> ItemTries:
@@ -1253,6 +1516,11 @@ def _sorted_ids(id_of: Callable[[int], str], numbers: Integers) -> tuple[list[st
     return [ids[index] for index in order], places[indexes]
 
 
+def _point(reading: Reading, number: int) -> Point:
+    point = reading.point(number)
+    return Point(point, reading.point_names[point])
+
+
 def _ends_of(terms: Iterable[DatedTerm]) -> list[tuple[datetime, datetime]]:
     return [(term.starts, term.ends) for term in terms]
 
@@ -1276,8 +1544,3 @@ def _last_minute(day: str, hours: Sequence[int], until: datetime) -> datetime | 
     if active == 0:
         return None
     return begins + timedelta(minutes=active.bit_length() - 1)
-
-
-def wrong_share(attempts: list[Attempt]) -> float:
-    """Return the share of these attempts that were wrong. A partly right attempt counts by its outcome."""
-    return 1 - sum(each.outcome for each in attempts) / len(attempts) / 1000

@@ -9,6 +9,7 @@ import numpy as np
 
 from edugraph_insights.columns.marks import NO_ANSWER
 from edugraph_insights.mastery import Flags, Floats, Integers
+from edugraph_insights.tries import rows_of_values
 
 
 class TriedItem(NamedTuple):
@@ -42,12 +43,7 @@ class ItemTries:
 
     def tried_items(self) -> Iterator[TriedItem]:
         """Yield the items in the order of their numbers."""
-        if not self.item.size:
-            return
-        order = np.argsort(self.item, kind="stable")
-        ordered = self.item[order]
-        ends = np.flatnonzero(np.diff(ordered)) + 1
-        for rows in np.split(order, ends):
+        for rows in rows_of_values(self.item):
             first = rows[0]
             item = self.items[self.item[first]]
             students = self.student[rows]

@@ -68,6 +68,12 @@ class TriedPoint(NamedTuple):
         return 1 - self.right
 
     @property
+    def is_wrong(self) -> Flags:
+        """Whether the attempts of each student were wrong on the whole."""
+        is_wrong: Flags = self.right < 0.5
+        return is_wrong
+
+    @property
     def last_of_all(self) -> datetime:
         """The time of the last of all these attempts."""
         last: datetime = self.last.max().item()

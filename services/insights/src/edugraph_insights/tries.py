@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from math import fsum
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from edugraph_insights.mastery import Floats, Integers
+from edugraph_insights.mastery import Flags, Floats, Integers
 
 
 class FirstTries(NamedTuple):
@@ -102,6 +103,100 @@ class Tries:
 NO_TRIES = Tries.of({})
 
 
+class PractisedPoint(NamedTuple):
+    """The first attempts at a point, by student and in their order. `student` and `outcome` are columns.
+
+    A student is a place in `ids`, and outcomes are in thousandths. `starts` are the places of the first attempt of
+    each student, and `number` is the number of attempts of each student.
+    """
+
+    id: str
+    name: str
+    ids: Sequence[str]
+    student: Integers
+    outcome: Integers
+    starts: Integers
+    number: Integers
+
+    def students(self, is_wanted: Flags) -> list[str]:
+        """Return the ids of some students. There is a flag for each student."""
+        numbers = self.student[self.starts[is_wanted]]
+        return [self.ids[number] for number in numbers.tolist()]
+
+    def right_before(self, is_right: Flags) -> Integers:
+        """Return, for each attempt, how many right ones of its student come before it."""
+        before: Integers = np.cumsum(is_right) - is_right
+        right_before: Integers = before - np.repeat(before[self.starts], self.number)
+        return right_before
+
+
+@dataclass(frozen=True)
+class TriesInOrder:
+    """First attempts with a row for each attempt and point, in the order of points, students and attempts.
+
+    A student is a place in `students`. `points` has the id and the name of each point by its number.
+    `numbers` are the first attempts by student, also those at items of no known point. These are `without_point`.
+    """
+
+    students: Sequence[str]
+    points: Mapping[int, tuple[str, str]]
+    student: Integers
+    point: Integers
+    outcome: Integers
+    numbers: Mapping[str, int]
+    without_point: int
+
+    def practised_points(self) -> Iterator[PractisedPoint]:
+        """Yield the points with attempts."""
+        for rows in rows_of_values(self.point):
+            point_id, name = self.points[int(self.point[rows[0]])]
+            student = self.student[rows]
+            is_first = np.diff(student, prepend=-1) != 0
+            starts = np.flatnonzero(is_first)
+            number = np.diff(starts, append=len(rows))
+            outcome = self.outcome[rows]
+            yield PractisedPoint(point_id, name, self.students, student, outcome, starts, number)
+
+
+class Cell(NamedTuple):
+    """The attempts of one student at the items of one point. `tries` are all of them.
+
+    `first_attempts` are the first ones at an item. `right` of these had an outcome of 0.5 or more, and `outcomes` is
+    the sum of theirs. Outcomes are in thousandths. `last` and `last_outcome` are about the last of all attempts.
+    """
+
+    tries: int
+    first_attempts: int
+    right: int
+    outcomes: int
+    last: datetime
+    last_outcome: int
+
+    @property
+    def share(self) -> float | None:
+        """The mean outcome of the first attempts, from 0 to 1. None without one."""
+        if not self.first_attempts:
+            return None
+        return self.outcomes / self.first_attempts / 1000
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether the first attempts were wrong on the whole."""
+        return self.share is not None and self.share < 0.5
+
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+NO_CELL = Cell(0, 0, 0, 0, _NEVER, 0)
+
+
+class TriesMade(NamedTuple):
+    """Attempts: their number, the number of their students, and how many are at items of no known point."""
+
+    number: int
+    students: int
+    without_point: int
+
+
 class Mistakes(NamedTuple):
     """Mistakes, and those of them that no record says are resolved. `by_student` is filled for cells only."""
 
@@ -129,14 +224,19 @@ def split(ids: Sequence[str], columns: Mapping[str, Any], name: str) -> Iterator
     The other columns are `student`, `number` and `outcomes`.
     """
     values = columns[name]
+    for rows in rows_of_values(values):
+        students = columns["student"][rows]
+        number = columns["number"][rows]
+        outcomes = columns["outcomes"][rows]
+        tries = Tries(ids, students, number, outcomes)
+        yield values[rows[0]].item(), tries
+
+
+def rows_of_values(values: Any) -> Iterator[Integers]:
+    """Yield the rows of each value of a column, in the order of the values."""
     if len(values) == 0:
         return
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     ends = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
-    starts = [0, *ends.tolist()]
-    for start, rows in zip(starts, np.split(order, ends), strict=True):
-        tries = Tries(
-            ids, columns["student"][rows], columns["number"][rows], columns["outcomes"][rows]
-        )
-        yield ordered[start].item(), tries
+    yield from np.split(order, ends)

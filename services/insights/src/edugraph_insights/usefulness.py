@@ -6,7 +6,6 @@ The queue of reviews shows all of them. Otherwise nobody could ever find out tha
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import NamedTuple
 
 from edugraph_common.contracts.fits import has_measured_kinds
@@ -90,12 +89,12 @@ def shown_mistakes(facts: Facts, course: str) -> tuple[list[Row], Hidden]:
     return shown, hidden
 
 
-def shown_types(facts: Facts, course: str, since: datetime) -> tuple[list[Row], Hidden]:
-    """Return the rows of `facts.mistake_types` from this moment on, and the types that are hidden in them.
+def shown_types(facts: Facts, course: str) -> tuple[list[Row], Hidden]:
+    """Return the rows of `facts.mistake_types`, and the types that are hidden in them.
 
     A mistake has one row for each canonical type. Raises what `Graph.read` raises.
     """
-    mistakes = [row for row in facts.mistake_types(course) if row["at"] >= since]
+    mistakes = facts.mistake_types(course)
     students = {row["student"] for row in mistakes if not row["stated"]}
     hidden = hidden_findings(facts, course, students)
     shown: dict[tuple[str, str], Row] = {}

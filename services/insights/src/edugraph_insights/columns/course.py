@@ -306,6 +306,10 @@ class Reading:
         """Return the id of a point."""
         return self._columns.points.ids[number]
 
+    def number_of_point(self, point: str) -> int:
+        """Return the number of a point of the tables."""
+        return self._columns.points.of(point)
+
     def close(self) -> None:
         self._cursor.close()
 

@@ -60,9 +60,9 @@ SELECT *, moment >= TIMESTAMP '{since}' AS in_period FROM {schema}.attempts
 WHERE moment <= TIMESTAMP '{until}' AND student IN (SELECT student FROM permitted);
 CREATE TEMP VIEW first_attempts AS FROM attempts WHERE is_first AND in_period;
 CREATE TEMP VIEW mistakes AS
-SELECT student, moment, day, resolved FROM {schema}.errors
+SELECT student, record, moment, day, resolved FROM {schema}.errors
 WHERE moment >= TIMESTAMP '{since}' AND moment <= TIMESTAMP '{until}' AND student IN (SELECT student FROM permitted)
-UNION ALL SELECT student, moment, day, false FROM attempts WHERE is_mistake AND in_period;
+UNION ALL SELECT student, record, moment, day, false FROM attempts WHERE is_mistake AND in_period;
 """
 
 # The sum of integers is a HUGEINT in DuckDB, which has no type in Python of its own, so sums are cast.
@@ -101,6 +101,10 @@ SELECT point, count(*) FILTER (is_first AND outcome >= 500), count(*) FILTER (is
   count(*) FILTER (outcome >= 500), count(*)
 FROM attempts JOIN tests USING (item) GROUP BY ALL
 """
+FIRST_TRIES_IN_ORDER = """
+SELECT point, student, outcome FROM first_attempts JOIN tests USING (item)
+ORDER BY point, student, moment, number, record
+"""
 TRIES_OF_WEEKS = """
 SELECT date_trunc('week', day)::DATE AS monday, student, count(*) AS "number", sum(outcome)::BIGINT AS outcomes
 FROM first_attempts GROUP BY ALL
@@ -113,6 +117,79 @@ FROM first_attempts JOIN terms ON moment >= starts AND moment < ends GROUP BY AL
 TRIES_IN_NO_TERM = """
 SELECT count(*) FROM first_attempts
 WHERE NOT EXISTS (SELECT 1 FROM terms WHERE moment >= starts AND moment < ends)
+"""
+# All attempts of the period, and the first ones among them.
+TRIES_OF_CELLS = """
+SELECT point, student, count(*) AS tries, count(*) FILTER (is_first) AS first_attempts,
+  count(*) FILTER (is_first AND outcome >= 500) AS "right",
+  coalesce(sum(outcome) FILTER (is_first), 0)::BIGINT AS outcomes, max(moment) AS "last",
+  arg_max(outcome, row(moment, number, record)) AS last_outcome
+FROM attempts JOIN tests USING (item) WHERE in_period GROUP BY ALL
+"""
+# A repetition is a day with attempts of the period at a point. It is right if the mean outcome is a half or more.
+REPETITIONS = """
+SELECT point, student, day, count(*) AS tries, sum(outcome) >= 500 * count(*) AS is_right
+FROM attempts JOIN tests USING (item) WHERE in_period GROUP BY ALL ORDER BY day
+"""
+TRIES_MADE = """
+SELECT count(*), count(DISTINCT student), count(*) FILTER (item NOT IN (SELECT item FROM tests))
+FROM attempts WHERE in_period
+"""
+FIRST_TRIES_OF_DAYS = "SELECT student, item, day, outcome FROM first_attempts"
+# All attempts, whenever they were.
+TRIES_OF_DAYS = """
+SELECT student, day, is_first, count(*), sum(outcome)::BIGINT FROM attempts GROUP BY ALL ORDER BY student, day
+"""
+WORK_OF_STUDENTS = """
+SELECT student, count(*) FILTER (is_try), sum(outcome)::BIGINT, count(*) FILTER (NOT is_try), max(moment)
+FROM (
+  SELECT student, moment, outcome, true AS is_try FROM first_attempts
+  UNION ALL SELECT student, moment, 0 AS outcome, false AS is_try FROM mistakes
+) GROUP BY student
+"""
+LAST_RECORD = """
+SELECT max(moment) FROM (SELECT moment FROM attempts UNION ALL SELECT moment FROM mistakes)
+"""
+UNRESOLVED_MISTAKES = "SELECT student, record, moment FROM mistakes WHERE NOT resolved"
+# The records of the latest wrong attempts of the period.
+WRONG_AT_POINT = """
+SELECT record FROM attempts SEMI JOIN (FROM tests WHERE point = {point}) USING (item)
+WHERE in_period AND outcome < 500 ORDER BY moment DESC, record DESC LIMIT {limit}
+"""
+WRONG_OR_MISTAKEN = """
+SELECT record FROM (
+  SELECT record, moment FROM attempts WHERE in_period AND outcome < 500 UNION SELECT record, moment FROM mistakes
+) ORDER BY moment DESC, record DESC LIMIT {limit}
+"""
+RIGHT_TRIES_OF_STUDENTS = """
+SELECT student, count(*), count(*) FILTER (outcome >= 500) FROM attempts GROUP BY ALL
+"""
+# The items that a student tried so often in the period after the student was last right: at the item by any attempt,
+# or at one of its points by a first attempt.
+STUCK = """
+WITH tried AS (
+  SELECT student, item FROM attempts WHERE in_period GROUP BY ALL HAVING count(*) >= {tries}
+),
+right_at AS (
+  SELECT student, item, max(row(moment, number, record)) AS place
+  FROM tried JOIN attempts USING (student, item) WHERE outcome >= 500 GROUP BY ALL
+  UNION ALL
+  SELECT tried.student, tried.item, max(row(moment, number, record)) AS place
+  FROM tried JOIN tests ON tests.item = tried.item JOIN tests AS others USING (point)
+    JOIN attempts ON attempts.student = tried.student AND attempts.item = others.item
+  WHERE is_first AND outcome >= 500 GROUP BY ALL
+),
+last_right AS (SELECT student, item, max(place) AS place FROM right_at GROUP BY ALL)
+SELECT student, item FROM tried JOIN attempts USING (student, item) LEFT JOIN last_right USING (student, item)
+WHERE in_period AND (place IS NULL OR row(moment, number, record) > place)
+GROUP BY ALL HAVING count(*) >= {tries}
+"""
+# In the period.
+LAST_RIGHT_AT_ITEMS = """
+SELECT student, item, max(moment) FROM attempts WHERE in_period AND outcome >= 500 GROUP BY ALL
+"""
+LAST_RIGHT_AT_POINTS = """
+SELECT student, point, max(moment) FROM first_attempts JOIN tests USING (item) WHERE outcome >= 500 GROUP BY ALL
 """
 TRIES_WITHOUT_POINT = "SELECT count(*) FROM first_attempts ANTI JOIN tests USING (item)"
 

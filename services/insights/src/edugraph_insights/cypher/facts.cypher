@@ -4,8 +4,8 @@ UNWIND $students AS id
 MATCH (s:Student {id: id})-[:TRIED]->(a:Attempt)-[:IN_COURSE]->(c)
 WHERE c.id = $course AND a.timestamp <= datetime($until) AND a.outcome IS NOT NULL
 MATCH (a)-[:OF_ITEM]->(i:Item)
-RETURN s.id AS student, ['item', 'title', 'record', 'at', 'number', 'outcome'] AS columns,
-  collect([i.id, coalesce(i.name, i.id), a.id, toString(a.timestamp), coalesce(a.attempt_number, 0), a.outcome]) AS rows
+RETURN s.id AS student, ['item', 'record', 'at', 'number', 'outcome'] AS columns,
+  collect([i.id, a.id, toString(a.timestamp), coalesce(a.attempt_number, 0), a.outcome]) AS rows
 
 // name: attempts_columns
 // Returns the attempts of these students in a course, without those that have no outcome: for each student a list for each

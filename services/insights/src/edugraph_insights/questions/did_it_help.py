@@ -2,14 +2,14 @@
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from statistics import fmean
 from typing import Annotated, Literal, NamedTuple
 
 from edugraph_insights.answers import Found, Mark, Measured, Row
 from edugraph_insights.comparable import Difference, Observation, difference_of_comparable
-from edugraph_insights.facts import Attempt, Facts, first_by_item, with_spoken
+from edugraph_insights.facts import Facts, TriesOfDay, with_spoken
 from edugraph_insights.questions.question import OfSeveral, Question
 from edugraph_insights.school_days import day_of
 
@@ -50,19 +50,25 @@ class Helped(Row):
 class History:
     """Attempts of one student, by the day of the school."""
 
-    def __init__(self, attempts: Iterable[tuple[int, float]]) -> None:
-        """`attempts` are pairs of a day, as its number, and an outcome from 0 to 1."""
+    def __init__(self) -> None:
         self._days: list[int] = []
-        self._sums = [0.0]
-        for day, outcome in sorted(attempts):
-            self._days.append(day)
-            self._sums.append(self._sums[-1] + outcome)
+        # The number and the outcomes, in thousandths, of the attempts before each day, and of all attempts.
+        self._numbers = [0]
+        self._outcomes = [0]
+
+    def add(self, tries: TriesOfDay) -> None:
+        """Add attempts. Their day is the last one so far or a later one."""
+        self._days.append(tries.day.toordinal())
+        self._numbers.append(self._numbers[-1] + tries.number)
+        self._outcomes.append(self._outcomes[-1] + tries.outcomes)
 
     def between(self, first: int, after: int) -> tuple[int, float]:
         """Return the number of attempts from the day `first` until before the day `after`, and their outcomes."""
         start = bisect_left(self._days, first)
         end = bisect_left(self._days, after)
-        return end - start, self._sums[end] - self._sums[start]
+        number = self._numbers[end] - self._numbers[start]
+        outcomes = self._outcomes[end] - self._outcomes[start]
+        return number, outcomes / 1000
 
 
 class Work(NamedTuple):
@@ -83,12 +89,7 @@ class Compared(NamedTuple):
 
 def find(facts: Facts, asked: OfSeveral) -> Found[Helped]:
     first_contacts = _first_contacts(facts, asked.course)
-    attempts = facts.attempts(asked.course)
-    mean = 0.0
-    if attempts:
-        mean = fmean(attempt.outcome for attempt in attempts) / 1000
-    work = Work(_histories(facts, first_by_item(attempts)), _histories(facts, attempts), mean)
-    compared = _compared(first_contacts, work)
+    compared = _compared(first_contacts, _work(facts.tries_of_days(asked.course)))
     rows = []
     if first_contacts:
         row = _row(compared.observations)
@@ -121,12 +122,22 @@ def _first_contacts(facts: Facts, course: str) -> dict[str, int]:
     return first
 
 
-def _histories(facts: Facts, attempts: Iterable[Attempt]) -> dict[str, History]:
-    outcomes: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    for attempt in attempts:
-        day = day_of(attempt.at, facts.zone).toordinal()
-        outcomes[attempt.student].append((day, attempt.outcome / 1000))
-    return {student: History(of_student) for student, of_student in outcomes.items()}
+def _work(days: Sequence[TriesOfDay]) -> Work:
+    """Return the attempts of these days, which come in their order for each student."""
+    first: dict[str, History] = defaultdict(History)
+    every: dict[str, History] = defaultdict(History)
+    number = 0
+    outcomes = 0
+    for tries in days:
+        every[tries.student].add(tries)
+        if tries.are_first:
+            first[tries.student].add(tries)
+        number += tries.number
+        outcomes += tries.outcomes
+    mean = 0.0
+    if number:
+        mean = outcomes / number / 1000
+    return Work(first, every, mean)
 
 
 def _compared(first_contacts: Mapping[str, int], work: Work) -> Compared:

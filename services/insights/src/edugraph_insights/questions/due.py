@@ -1,20 +1,16 @@
 """What is due for repetition?"""
 
-from collections import defaultdict
-from collections.abc import Iterable
-from datetime import date, tzinfo
-from statistics import fmean
+from collections.abc import Sequence
+from datetime import date
 from typing import Annotated, NamedTuple
 
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
-from edugraph_insights.facts import Attempt, Facts
-from edugraph_insights.questions.grid import tries_in_period
+from edugraph_insights.facts import Facts, Repetition
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.school_days import DAY, day_of
 
 # Days until the next repetition, by box. The pause doubles from box to box.
 PAUSE_DAYS = (1, 2, 4, 8, 16, 32)
-HALF_RIGHT = 500  # thousandths
 
 Text = Annotated[str, Mark.PERSONAL]
 Number = Annotated[int, Mark.PERSONAL]
@@ -50,59 +46,51 @@ class Box(NamedTuple):
 def find(facts: Facts, asked: Parameters) -> Found[Due]:
     names = facts.names()
     today = day_of(facts.until, facts.zone)
-    tries = tries_in_period(facts, asked.course)
+    practised, made = facts.repetitions(asked.course)
     rows = []
-    number_of_boxes = 0
-    for point, of_students in tries.cells.items():
-        for student, cell in of_students.items():
-            number_of_boxes += 1
-            box = box_of(cell.tries, facts.zone)
-            if box.due_on > today:
-                continue
-            row = Due(
-                student=student,
-                student_name=names.get(student),
-                point=point.id,
-                name=point.name,
-                tries=len(cell.tries),
-                box=box.number,
-                last_practised=box.last_practised,
-                due_on=box.due_on,
-                days_overdue=(today - box.due_on).days,
-                evidence=asked.model_copy(update={"student": student}).records(point=point.id),
-            )
-            rows.append(Measured(row, frozenset({student})))
+    for (point, student), repetitions in practised.items():
+        box = box_of(repetitions)
+        if box.due_on > today:
+            continue
+        row = Due(
+            student=student,
+            student_name=names.get(student),
+            point=point.id,
+            name=point.name,
+            tries=sum(each.tries for each in repetitions),
+            box=box.number,
+            last_practised=box.last_practised,
+            due_on=box.due_on,
+            days_overdue=(today - box.due_on).days,
+            evidence=asked.model_copy(update={"student": student}).records(point=point.id),
+        )
+        rows.append(Measured(row, frozenset({student})))
     return Found(
         tuple(rows),
         of_how_many={
             "students": frozenset(facts.students),
-            "students with attempts": frozenset(each.student for each in tries.attempts),
-            "points of students": number_of_boxes,
+            "students with attempts": made.students,
+            "points of students": len(practised),
         },
         left_out={
-            "points of students that are not due yet": number_of_boxes - len(rows),
-            "tries at items of no known point": tries.without_point,
+            "points of students that are not due yet": len(practised) - len(rows),
+            "tries at items of no known point": made.without_point,
         },
     )
 
 
-def box_of(tries: Iterable[Attempt], zone: tzinfo) -> Box:
-    """Return the box after at least one attempt at the items of a point.
+def box_of(repetitions: Sequence[Repetition]) -> Box:
+    """Return the box after at least one repetition of a point. They come in the order of their days.
 
-    All attempts of a day are one repetition. It is right if their mean outcome is a half or more. A right repetition
-    leads to the next box, a wrong one back to the first.
+    A right repetition leads to the next box, a wrong one back to the first.
     """
-    outcomes: dict[date, list[int]] = defaultdict(list)
-    for attempt in tries:
-        outcomes[day_of(attempt.at, zone)].append(attempt.outcome)
     number = 0
-    for day in sorted(outcomes):
-        is_right = fmean(outcomes[day]) >= HALF_RIGHT
-        if is_right:
+    for repetition in repetitions:
+        if repetition.is_right:
             number = min(number + 1, len(PAUSE_DAYS))
         else:
             number = 1
-    return Box(number, max(outcomes))
+    return Box(number, repetitions[-1].day)
 
 
 QUESTION = Question(

@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
+from statistics import fmean
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -11,10 +12,10 @@ from pydantic import Field
 from edugraph_common.contracts.record_fields import Id
 from edugraph_insights.answers import Count, Difference, Found, Mark, Measured, Name, Row, Share
 from edugraph_insights.bootstrap import Resamples, difference_interval
-from edugraph_insights.facts import Attempt, Facts, Point, wrong_share
+from edugraph_insights.facts import Facts, Point, TryOfDay
 from edugraph_insights.questions import needs_help
 from edugraph_insights.questions.question import OfSeveral, Parameters, Question
-from edugraph_insights.school_days import Term
+from edugraph_insights.school_days import Term, beginning_of
 from edugraph_insights.statistics import mean
 
 ENOUGH_FOR_INTERVAL = 10  # students of each group
@@ -77,19 +78,17 @@ Values = Mapping[Cell, Mapping[str, float]]  # cell -> student -> value
 
 
 class Side(NamedTuple):
-    """One of the two groups, with its attempts in the course."""
+    """One of the two groups, with its first attempts in the course and the week of each day with some."""
 
     facts: Facts
-    attempts: list[Attempt]
-    first_attempts: list[Attempt]
+    first_attempts: list[TryOfDay]
+    weeks: Mapping[date, int | None]
 
-    def until_week(self, last_week: int | None) -> list[Attempt]:
+    def until_week(self, last_week: int | None) -> list[TryOfDay]:
         """Return the first attempts that were made until the end of a week, or all of them for None."""
         if last_week is None:
             return self.first_attempts
-        return [
-            each for each in self.first_attempts if (_week(self.facts, each.at) or 0) <= last_week
-        ]
+        return [each for each in self.first_attempts if (self.weeks[each.day] or 0) <= last_week]
 
 
 def find(facts: Facts, asked: OfTwoGroups) -> Found[GroupDifference]:
@@ -107,7 +106,7 @@ def find(facts: Facts, asked: OfTwoGroups) -> Found[GroupDifference]:
     for number, (side, attempts) in enumerate(zip(sides, in_time, strict=True)):
         compared = [each for each in attempts if each.item in shared_items]
         at_shared_items += len(compared)
-        of_items = _values(side.facts, compared, points)
+        of_items = _values(side, compared, points)
         values.append({**of_items, Cell(NEEDS_HELP, NO_POINT, None): _in_need(side, asked)})
         resamples.append(
             Resamples(side.facts.students, np.random.default_rng((asked.seed, number)))
@@ -138,8 +137,11 @@ def find(facts: Facts, asked: OfTwoGroups) -> Found[GroupDifference]:
 
 
 def _side(facts: Facts, asked: OfTwoGroups) -> Side:
-    attempts = facts.attempts(asked.course)
-    return Side(facts, attempts, facts.first_of(attempts))
+    first_attempts = facts.first_tries_by_day(asked.course)
+    weeks: dict[date, int | None] = {}
+    for day in {each.day for each in first_attempts}:
+        weeks[day] = _week(facts, beginning_of(day, facts.zone))
+    return Side(facts, first_attempts, weeks)
 
 
 def _last_shared_week(sides: list[Side]) -> int | None:
@@ -155,7 +157,7 @@ def _last_shared_week(sides: list[Side]) -> int | None:
 
 def _in_need(side: Side, asked: OfTwoGroups) -> dict[str, float]:
     """Return student -> 1 if they need help, else 0."""
-    found = needs_help.found_from(side.attempts, side.facts, asked)
+    found = needs_help.find(side.facts, asked)
     return {each.row.student: float(bool(each.row.reasons)) for each in found.rows}
 
 
@@ -168,22 +170,22 @@ def _week(facts: Facts, at: datetime) -> int | None:
 
 
 def _values(
-    facts: Facts, attempts: list[Attempt], points: Mapping[str, list[Point]]
+    side: Side, attempts: list[TryOfDay], points: Mapping[str, list[Point]]
 ) -> dict[Cell, dict[str, float]]:
     """Return each student's share right, and share wrong at each point, by week and over the whole period."""
-    made: dict[Cell, dict[str, list[Attempt]]] = defaultdict(lambda: defaultdict(list))
+    made: dict[Cell, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for attempt in attempts:
         # The week None is the whole period. It is the only one if weeks have no number.
-        for week in {None, _week(facts, attempt.at)}:
-            made[Cell(RIGHT, NO_POINT, week)][attempt.student].append(attempt)
+        for week in {None, side.weeks[attempt.day]}:
+            made[Cell(RIGHT, NO_POINT, week)][attempt.student].append(attempt.outcome)
             for point in points.get(attempt.item, ()):
-                made[Cell(WRONG, point, week)][attempt.student].append(attempt)
+                made[Cell(WRONG, point, week)][attempt.student].append(attempt.outcome)
 
     values: dict[Cell, dict[str, float]] = defaultdict(dict)
     for cell, of_students in made.items():
-        for student, attempts_of_student in of_students.items():
-            share = wrong_share(attempts_of_student)
-            if cell.measure == RIGHT:
+        for student, outcomes in of_students.items():
+            share = fmean(outcomes) / 1000
+            if cell.measure == WRONG:
                 share = 1 - share
             values[cell][student] = share
     return values

@@ -1,16 +1,17 @@
 """Question 3: who needs help now, and why?"""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import date
 from math import exp
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import Field
 
-from edugraph_common.contracts.records import HALF
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
-from edugraph_insights.facts import Attempt, Facts, Place, Point, first_by_item
+from edugraph_insights.facts import Facts
+from edugraph_insights.graph import Row as GraphRow
 from edugraph_insights.mastery import MASTERED_PROBABILITY, Ability, is_shown
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.school_days import SchoolDays, beginning_of, day_of
@@ -77,42 +78,7 @@ class NeedsHelp(Row):
     evidence: Evidence = None
 
 
-class LastRight:
-    """When students were last right: at an item by any attempt, at a point by a first attempt at one of its items."""
-
-    def __init__(self, attempts: Sequence[Attempt], points: Mapping[str, list[Point]]) -> None:
-        self._at_items: dict[tuple[str, str], Place] = {}
-        self._at_points: dict[tuple[str, str], Place] = {}
-        for attempt in attempts:
-            if attempt.outcome >= HALF:
-                _keep_latest(self._at_items, (attempt.student, attempt.item), attempt.place)
-        for attempt in first_by_item(attempts):
-            if attempt.outcome < HALF:
-                continue
-            for point in points.get(attempt.item, ()):
-                _keep_latest(self._at_points, (attempt.student, point.id), attempt.place)
-
-    def place(self, student: str, item: str | None, points: Iterable[str]) -> Place | None:
-        """Return the place of the latest right attempt at the item, or first attempt at one of the points.
-
-        None if there is none.
-        """
-        found = [self._at_points.get((student, point)) for point in points]
-        if item is not None:
-            found.append(self._at_items.get((student, item)))
-        return max((place for place in found if place is not None), default=None)
-
-
-def _keep_latest(places: dict[tuple[str, str], Place], key: tuple[str, str], place: Place) -> None:
-    places[key] = max(place, places.get(key, place))
-
-
 def find(facts: Facts, asked: OfHelp) -> Found[NeedsHelp]:
-    return found_from(facts.attempts(asked.course), facts, asked)
-
-
-def found_from(attempts: list[Attempt], facts: Facts, asked: OfHelp) -> Found[NeedsHelp]:
-    """Return the answer, computed from all attempts in the course."""
     limits = asked.thresholds
     active = facts.last_activity(asked.course)
     days = SchoolDays(facts.terms(), day_of(facts.until, facts.zone), facts.zone)
@@ -123,13 +89,13 @@ def found_from(attempts: list[Attempt], facts: Facts, asked: OfHelp) -> Found[Ne
     practice = facts.practice(asked.course)
     abilities = facts.abilities(asked.course, practice)
     low_at = practice.below(AVERAGE)
-    points = facts.tested_points(each.item for each in attempts)
-    last_right = LastRight(attempts, points)
-    mostly_right = _mostly_right(attempts)
-    recent = [attempt for attempt in attempts if attempt.at >= recent_from]
-    stuck_at = _stuck(recent, points, last_right, limits.stuck_tries)
-    mistakes, hidden = shown_types(facts, asked.course, recent_from)
-    repeated = _repeated(mistakes, last_right, limits.same_mistakes)
+    # Students with so large a share of right attempts that a point with it would be mastered do not need help, even
+    # where the others of the course are right nearly always.
+    mostly_right = facts.mostly_right(asked.course, MASTERED_PROBABILITY)
+    recent = replace(facts, since=recent_from)
+    stuck_at = recent.stuck_at(asked.course, limits.stuck_tries)
+    mistakes, hidden = shown_types(recent, asked.course)
+    repeated = _repeated(mistakes, recent, asked.course, limits.same_mistakes)
     idle = {each: _idle_school_days(facts, days, active.get(each)) for each in facts.students}
     inactive = {
         student
@@ -189,19 +155,6 @@ def found_from(attempts: list[Attempt], facts: Facts, asked: OfHelp) -> Found[Ne
     )
 
 
-def _mostly_right(attempts: Iterable[Attempt]) -> set[str]:
-    """Return the students with so large a share of right attempts that a point with it would be mastered.
-
-    They do not need help, even where the others of the course are right nearly always.
-    """
-    right: dict[str, int] = defaultdict(int)
-    number: dict[str, int] = defaultdict(int)
-    for attempt in attempts:
-        number[attempt.student] += 1
-        right[attempt.student] += attempt.outcome >= HALF
-    return {each for each in number if right[each] / number[each] >= MASTERED_PROBABILITY}
-
-
 def _idle_school_days(facts: Facts, days: SchoolDays, last_active: date | None) -> int | None:
     """Return the whole school days without activity. None if no activity is known and the period has no beginning.
 
@@ -236,49 +189,35 @@ def _bucket(reasons: Sequence[str], low: float | None, high: float | None) -> st
     return NO_SIGN
 
 
-def _stuck(
-    attempts: Iterable[Attempt],
-    points: Mapping[str, list[Point]],
-    last_right: LastRight,
-    tries: int,
-) -> dict[str, set[str]]:
-    """Return, for each student, the titles of the items at which the student is stuck.
-
-    These are items with at least `tries` of these attempts after the student was last right at the item, by any
-    attempt, or at one of its points, by a first attempt at another item.
-    """
-    numbers: dict[tuple[str, str, str], int] = defaultdict(int)
-    for attempt in attempts:
-        ids = [point.id for point in points.get(attempt.item, ())]
-        right = last_right.place(attempt.student, attempt.item, ids)
-        if right is None or attempt.place > right:
-            numbers[attempt.student, attempt.item, attempt.title] += 1
-    found: dict[str, set[str]] = defaultdict(set)
-    for (student, _, title), number in numbers.items():
-        if number >= tries:
-            found[student].add(title)
-    return found
-
-
 def _repeated(
-    mistakes: Iterable[dict[str, Any]], last_right: LastRight, times: int
+    mistakes: Iterable[GraphRow], recent: Facts, course: str, times: int
 ) -> dict[str, set[str]]:
-    """Return, for each student, the error types with at least `times` of these mistakes.
+    """Return, for each student, the error types with at least `times` of these mistakes of the period.
 
     A mistake does not count if its record says that it is resolved, or if the student was right later: at its item,
     or at another item of one of its points by a first attempt.
     """
+    unresolved = [mistake for mistake in mistakes if not mistake["resolved"]]
+    often = {student for student, _, _ in _made(unresolved, times)}
+    last_right = recent.last_right(course, sorted(often))
+    still_made = []
+    for mistake in unresolved:
+        right = last_right.at(mistake["student"], mistake["item"], mistake["points"])
+        was_right_later = right is not None and right > mistake["at"]
+        if not was_right_later:
+            still_made.append(mistake)
+    found: dict[str, set[str]] = defaultdict(set)
+    for student, _, name in _made(still_made, times):
+        found[student].add(name)
+    return found
+
+
+def _made(mistakes: Iterable[GraphRow], times: int) -> list[tuple[str, str, str]]:
+    """Return each student with the id and the name of an error type of at least `times` of these mistakes."""
     made: dict[tuple[str, str, str], int] = defaultdict(int)
     for row in mistakes:
-        right = last_right.place(row["student"], row["item"], row["points"])
-        was_right_later = right is not None and right[0] > row["at"]
-        if not row["resolved"] and not was_right_later:
-            made[row["student"], row["type"], row["name"]] += row["occurrences"]
-    found: dict[str, set[str]] = defaultdict(set)
-    for (student, _, name), number in made.items():
-        if number >= times:
-            found[student].add(name)
-    return found
+        made[row["student"], row["type"], row["name"]] += row["occurrences"]
+    return [each for each, number in made.items() if number >= times]
 
 
 def _order(row: NeedsHelp) -> tuple[int, float, str]:

@@ -11,8 +11,8 @@ from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.runtime.service.problems import Problem
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row, as_sent
 from edugraph_insights.facts import Facts, MistakeAtPoint, Point
-from edugraph_insights.questions.grid import Cell, tries_in_period
 from edugraph_insights.questions.question import Parameters, PointId, Question
+from edugraph_insights.tries import NO_CELL, Cell
 from edugraph_insights.usefulness import Hidden, hidden_findings
 
 STATES = ("wrong", "right", "not tried")
@@ -77,7 +77,8 @@ def point_named(facts: Facts, point: str) -> Point:
 def find(facts: Facts, asked: OfPoint) -> Found[AtPoint]:
     point = point_named(facts, asked.point)
     names = facts.names()
-    cells = tries_in_period(facts, asked.course).cells.get(point, {})
+    all_cells, _ = facts.cells(asked.course)
+    cells = all_cells.get(point, {})
     at_point = facts.mistakes_at_point(asked.course, point.id)
     hidden = hidden_findings(facts, asked.course, _with_findings(at_point))
     mistakes: dict[str, list[MistakeAtPoint]] = defaultdict(list)
@@ -87,13 +88,13 @@ def find(facts: Facts, asked: OfPoint) -> Found[AtPoint]:
 
     rows = []
     for student in facts.students:
-        cell = cells.get(student, Cell([], []))
+        cell = cells.get(student, NO_CELL)
         made = mistakes[student]
         last_outcome = None
         last_at = None
         if cell.tries:
-            last_outcome = cell.tries[-1].outcome / 1000
-            last_at = cell.tries[-1].at
+            last_outcome = cell.last_outcome / 1000
+            last_at = cell.last
         quote = None
         quote_record = None
         quoted = _latest_with_words(made)
@@ -109,8 +110,8 @@ def find(facts: Facts, asked: OfPoint) -> Found[AtPoint]:
             student=student,
             student_name=names.get(student),
             state=_state(cell),
-            tries=len(cell.tries),
-            first_attempts=len(cell.first_attempts),
+            tries=cell.tries,
+            first_attempts=cell.first_attempts,
             right=cell.right,
             share=cell.share,
             last_outcome=last_outcome,

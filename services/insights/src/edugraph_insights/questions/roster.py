@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
-from edugraph_insights.facts import Attempt, Facts, wrong_share
+from edugraph_insights.facts import NO_WORK, Facts
 from edugraph_insights.questions.question import Parameters, Question
 
 Number = Annotated[int, Mark.PERSONAL]
@@ -27,27 +27,24 @@ class Standing(Row):
 
 def find(facts: Facts, asked: Parameters) -> Found[Standing]:
     names = facts.names()
-    tried: dict[str, list[Attempt]] = {}
-    for each in facts.first_attempts(asked.course):
-        tried.setdefault(each.student, []).append(each)
-    mistakes: dict[str, dict[str, datetime]] = {}
-    for row in facts.mistakes(asked.course):
-        mistakes.setdefault(row["student"], {})[row["record"]] = row["at"]
+    work_of = facts.work_of_students(asked.course)
     progress_of = dict[str, float | None].fromkeys(facts.students)
     progress_of |= facts.latest_progress(asked.course)
     rows = []
     for student, progress in progress_of.items():
-        first = tried.get(student, [])
-        made = mistakes.get(student, {})
+        work = work_of.get(student, NO_WORK)
+        right = None
+        if work.first.number:
+            right = work.first.right
         of_student = asked.model_copy(update={"student": student})
         enrolled = Standing(
             student=student,
             name=names.get(student),
             progress=progress,
-            first_attempts=len(first),
-            right=1 - wrong_share(first) if first else None,
-            mistakes=len(made),
-            last=max([*(each.at for each in first), *made.values()], default=None),
+            first_attempts=work.first.number,
+            right=right,
+            mistakes=work.mistakes,
+            last=work.last,
             evidence=of_student.records(),
             progress_evidence=of_student.records(kind="progress"),
         )
@@ -56,8 +53,8 @@ def find(facts: Facts, asked: Parameters) -> Found[Standing]:
         tuple(rows),
         of_how_many={
             "students": frozenset(progress_of),
-            "students with attempts": frozenset(tried),
-            "students with mistakes": frozenset(mistakes),
+            "students with attempts": sum(each.first.number > 0 for each in work_of.values()),
+            "students with mistakes": sum(each.mistakes > 0 for each in work_of.values()),
         },
         left_out={
             "students whose progress no record gives": sum(

@@ -42,8 +42,11 @@ class TermOfCourse(Row):
 
 def find(facts: Facts, asked: Parameters) -> Found[TermOfCourse]:
     terms = [term for term in facts.dated_terms() if asked.term in (None, term.id)]
-    tries = facts.tries_of_terms(asked.course, terms)
-    mistakes = facts.mistakes_of_terms(asked.course, terms)
+    with facts.in_one_state(asked.course, terms) as then:
+        tries = then.tries_of_terms(asked.course, terms)
+        mistakes = then.mistakes_of_terms(asked.course, terms)
+        first_attempts = then.first_tries(asked.course)
+        all_mistakes = then.mistakes_made(asked.course)
     rows: list[Measured[TermOfCourse]] = []
     terms_without_records = 0
     for term in terms:
@@ -68,8 +71,6 @@ def find(facts: Facts, asked: Parameters) -> Found[TermOfCourse]:
             figures = work.figures("term", asked.course, *days)
             measured = Measured(row, work.students(), figures)
         rows.append(measured)
-    first_attempts = facts.first_tries(asked.course)
-    all_mistakes = facts.mistakes_made(asked.course)
     of_how_many: dict[str, Total] = {
         "students": frozenset(facts.students),
         "first attempts": first_attempts.total,

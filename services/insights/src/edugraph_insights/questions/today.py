@@ -1,14 +1,14 @@
 """What should a teacher of this course do today? At most three actions, each with its persons and records."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
-from edugraph_common.contracts.records import HALF
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
-from edugraph_insights.facts import Attempt, Facts, Need, Point, put_off, with_spoken
+from edugraph_insights.facts import Facts, MistakeMade, Need, put_off, with_spoken
+from edugraph_insights.practice import PointTries, TriedPoint
 from edugraph_insights.questions import needs_help
-from edugraph_insights.questions.grid import Cell, tries_of
 from edugraph_insights.questions.needs_help import NeedsHelp, OfHelp
 from edugraph_insights.questions.question import OfSeveral, Question
 from edugraph_insights.school_days import DAY, SchoolDays, beginning_of, day_of
@@ -68,27 +68,17 @@ class Period(NamedTuple):
     days: SchoolDays
 
 
-class Waiting(NamedTuple):
-    """A mistake after which no teacher wrote."""
-
-    student: str
-    record: str
-    at: datetime
-
-
 def find(facts: Facts, asked: ForToday) -> Found[Action]:
-    attempts = facts.attempts(asked.course)
-    mistakes = _by_record(facts.mistakes(asked.course))
-    last_day = _last_day(facts, attempts, mistakes)
+    last_day = day_of(facts.last_record(asked.course) or facts.until, facts.zone)
     period = _period(facts, last_day)
-    cells = tries_of(facts, attempts, period.since).cells
-    recent_mistakes = [each for each in mistakes.values() if each["at"] >= period.since]
+    recent = replace(facts, since=period.since)
+    mistakes = recent.mistakes_made(asked.course).number
     contacts = facts.contacts(asked.course)
     taken = facts.actions(asked.course)
     until_day = day_of(facts.until, facts.zone)
     held = put_off(taken, until_day)
     answers = with_spoken(contacts, taken)
-    waiting = _waiting(recent_mistakes, answers, period.days)
+    waiting = _waiting(recent.unresolved_mistakes(asked.course), answers, period.days)
     unknown_answers = 0
     # Without contacts, the school does not record what teachers write, and no mistake is known to wait.
     if not contacts:
@@ -98,7 +88,7 @@ def find(facts: Facts, asked: ForToday) -> Found[Action]:
 
     help_rows = []
     held_with_reasons = 0
-    helped = needs_help.found_from(attempts, facts, asked)
+    helped = needs_help.find(facts, asked)
     for each in helped.rows:
         if each.row.student not in held:
             help_rows.append(each.row)
@@ -106,9 +96,9 @@ def find(facts: Facts, asked: ForToday) -> Found[Action]:
             held_with_reasons += 1
     # In the order of the number of students whom they help.
     actions = [
-        _repeat(cells, facts, attempts),
-        _speak(help_rows, attempts, recent_mistakes, period.since),
-        _answer(waiting, len(recent_mistakes), period.days),
+        _repeat(recent, facts, asked.course),
+        _speak(help_rows, recent, asked.course),
+        _answer(waiting, mistakes, period.days),
     ]
     names = facts.names()
     rows: list[Measured[Action]] = []
@@ -124,7 +114,6 @@ def find(facts: Facts, asked: ForToday) -> Found[Action]:
         )
         rows.append(Measured(row, frozenset(action.students)))
     days_until_now = SchoolDays(facts.terms(), until_day, facts.zone)
-    recent_students = {each.student for each in attempts if each.at >= period.since}
     left_out = facts.waiting_in(asked.course)
     for reason in REASONS:
         left_out[reason] = helped.left_out.get(reason, 0)
@@ -134,26 +123,12 @@ def find(facts: Facts, asked: ForToday) -> Found[Action]:
         tuple(rows),
         of_how_many={
             "students": frozenset(facts.students),
-            "students with attempts": frozenset(recent_students),
-            "mistakes": len(recent_mistakes),
+            "students with attempts": recent.number_who_tried(asked.course),
+            "mistakes": mistakes,
             "school days since the last record": days_until_now.since(last_day),
         },
         left_out=left_out,
     )
-
-
-def _by_record(mistakes: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the mistakes by their records. A mistake has a row for each of its points."""
-    return {each["record"]: each for each in mistakes}
-
-
-def _last_day(
-    facts: Facts, attempts: Sequence[Attempt], mistakes: Mapping[str, dict[str, Any]]
-) -> date:
-    """Return the day of the last attempt or mistake, or of the end of the period if there is none."""
-    moments = [each.at for each in attempts]
-    moments += [each["at"] for each in mistakes.values()]
-    return day_of(max(moments, default=facts.until), facts.zone)
 
 
 def _period(facts: Facts, last_day: date) -> Period:
@@ -165,29 +140,23 @@ def _period(facts: Facts, last_day: date) -> Period:
     return Period(beginning_of(first_day, facts.zone), days)
 
 
-def _repeat(
-    cells: Mapping[Point, dict[str, Cell]], facts: Facts, attempts: list[Attempt]
-) -> Action | None:
-    """Return the point that most students got wrong, or None if too few did."""
+def _repeat(recent: Facts, facts: Facts, course: str) -> Action | None:
+    """Return the point that most students got wrong in the recent time, or None if too few did."""
     best: tuple[int, float] = (0, 0.0)
-    chosen: Point | None = None
-    for point in sorted(cells):
-        of_students = cells[point]
-        tried = sum(each.share is not None for each in of_students.values())
-        wrong = sum(each.is_wrong for each in of_students.values())
-        if wrong < LEAST_WRONG_STUDENTS or wrong < LEAST_WRONG_SHARE * tried:
+    chosen: TriedPoint | None = None
+    tries = recent.point_tries(course)
+    for point in tries.tried_points():
+        wrong = int(point.is_wrong.sum())
+        share = wrong / len(point.rows)
+        if wrong < LEAST_WRONG_STUDENTS or share < LEAST_WRONG_SHARE:
             continue
-        if (wrong, wrong / tried) > best:
-            best = (wrong, wrong / tried)
+        if (wrong, share) > best:
+            best = (wrong, share)
             chosen = point
     if chosen is None:
         return None
 
-    of_students = cells[chosen]
-    students = sorted(each for each, cell in of_students.items() if cell.is_wrong)
-    wrong_tries = []
-    for student in students:
-        wrong_tries += [each for each in of_students[student].tries if each.outcome < HALF]
+    students = tries.ids(chosen.students[chosen.is_wrong])
     action = Action(
         rank=0,
         kind="repeat",
@@ -196,12 +165,10 @@ def _repeat(
         students=tuple(students),
         student_names=(),
         number=len(students),
-        out_of=sum(cell.share is not None for cell in of_students.values()),
-        records=_latest((each.at, each.record) for each in wrong_tries),
+        out_of=len(chosen.rows),
+        records=recent.latest_wrong(course, students, MOST_RECORDS, point=chosen.id),
     )
-    whole = tries_of(facts, attempts, facts.since).cells
-    of_point = {point.id: of_students for point, of_students in whole.items()}
-    gap = _gap(students, facts.needs_before([chosen.id]), of_point)
+    gap = _gap(students, facts.needs_before([chosen.id]), facts.point_tries(course))
     if gap is None:
         return action
     need, gap_students = gap
@@ -210,16 +177,18 @@ def _repeat(
 
 
 def _gap(
-    students: Sequence[str], needs: Iterable[Need], cells: Mapping[str, dict[str, Cell]]
+    students: Sequence[str], needs: Iterable[Need], tries: PointTries
 ) -> tuple[Need, int] | None:
     """Return the earlier point that went wrong for most of these students, and for how many.
 
     None if no earlier point went wrong for enough of them.
     """
+    wrong_at: dict[str, set[str]] = {}
+    for point in tries.tried_points():
+        wrong_at[point.id] = set(tries.ids(point.students[point.is_wrong]))
     found: list[tuple[int, float, str, Need]] = []
     for need in needs:
-        of_students = cells.get(need.needs.id, {})
-        wrong = sum(each in of_students and of_students[each].is_wrong for each in students)
+        wrong = len(wrong_at.get(need.needs.id, set()).intersection(students))
         if wrong >= LEAST_GAP_SHARE * len(students):
             found.append((-wrong, -need.confidence, need.needs.id, need))
     if not found:
@@ -228,12 +197,7 @@ def _gap(
     return need, -minus_wrong
 
 
-def _speak(
-    rows: Sequence[NeedsHelp],
-    attempts: Iterable[Attempt],
-    mistakes: Iterable[dict[str, Any]],
-    since: datetime,
-) -> Action | None:
+def _speak(rows: Sequence[NeedsHelp], recent: Facts, course: str) -> Action | None:
     """Return the first students of needs-help with their reasons, or None if nobody needs help."""
     reasons_of: dict[str, tuple[str, ...]] = {}
     for row in sorted(rows, key=needs_help.QUESTION.order):
@@ -242,14 +206,6 @@ def _speak(
     students = list(reasons_of)[:MOST_PERSONS_TO_SPEAK_WITH]
     if not students:
         return None
-    wrong = []
-    for mistake in mistakes:
-        if mistake["student"] in students:
-            wrong.append((mistake["at"], mistake["record"]))
-    for attempt in attempts:
-        is_recent = attempt.at >= since
-        if is_recent and attempt.student in students and attempt.outcome < HALF:
-            wrong.append((attempt.at, attempt.record))
     return Action(
         rank=0,
         kind="speak",
@@ -258,27 +214,25 @@ def _speak(
         reasons=tuple("; ".join(reasons_of[each]) for each in students),
         number=len(students),
         out_of=len(reasons_of),
-        records=_latest(wrong),
+        records=recent.latest_wrong(course, students, MOST_RECORDS),
     )
 
 
 def _waiting(
-    mistakes: Iterable[dict[str, Any]], contacts: Mapping[str, list[datetime]], days: SchoolDays
-) -> list[Waiting]:
-    """Return the unresolved mistakes that have waited long enough, the oldest first."""
+    mistakes: Iterable[MistakeMade], contacts: Mapping[str, list[datetime]], days: SchoolDays
+) -> list[MistakeMade]:
+    """Return those of the unresolved mistakes that have waited long enough, the oldest first."""
     found = []
     for mistake in mistakes:
-        student = mistake["student"]
-        at = mistake["at"]
-        last_contact = max(contacts.get(student, ()), default=at)
-        is_answered = last_contact > at
-        is_old = days.since_moment(at) >= WAITING_SCHOOL_DAYS
-        if is_old and not is_answered and not mistake["resolved"]:
-            found.append(Waiting(student, mistake["record"], at))
+        last_contact = max(contacts.get(mistake.student, ()), default=mistake.at)
+        is_answered = last_contact > mistake.at
+        is_old = days.since_moment(mistake.at) >= WAITING_SCHOOL_DAYS
+        if is_old and not is_answered:
+            found.append(mistake)
     return sorted(found, key=lambda each: (each.at, each.record))
 
 
-def _answer(waiting: Sequence[Waiting], mistakes: int, days: SchoolDays) -> Action | None:
+def _answer(waiting: Sequence[MistakeMade], mistakes: int, days: SchoolDays) -> Action | None:
     """Return the students whose mistakes wait for an answer, who waits for longest first."""
     if not waiting:
         return None
@@ -293,12 +247,6 @@ def _answer(waiting: Sequence[Waiting], mistakes: int, days: SchoolDays) -> Acti
         school_days=days.since_moment(waiting[0].at),
         records=tuple(each.record for each in waiting[:MOST_RECORDS]),
     )
-
-
-def _latest(records: Iterable[tuple[datetime, str]]) -> tuple[str, ...]:
-    """Return the ids of these records, each once, the latest first. At most MOST_RECORDS."""
-    ids = dict.fromkeys(record for _, record in sorted(records, reverse=True))
-    return tuple(ids)[:MOST_RECORDS]
 
 
 def _address(asked: ForToday, action: Action, since: datetime) -> str:

@@ -5,7 +5,6 @@ from typing import Annotated
 
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Name, Row
 from edugraph_insights.facts import Facts
-from edugraph_insights.questions.grid import tries_in_period
 from edugraph_insights.questions.question import OfSeveral, Question
 
 FEWEST_STUDENTS = 3
@@ -30,7 +29,7 @@ class Together(Row):
 
 def find(facts: Facts, asked: OfSeveral) -> Found[Together]:
     names = facts.names()
-    cells = tries_in_period(facts, asked.course).cells
+    cells, _ = facts.cells(asked.course)
     later = {point.id: point.name for point in (*cells, *facts.taught_points(asked.course))}
     needed_for: dict[str, set[str]] = defaultdict(set)  # prerequisite -> names of later points
     for need in facts.direct_needs(later):
@@ -46,7 +45,7 @@ def find(facts: Facts, asked: OfSeveral) -> Found[Together]:
         for student, cell in of_students.items():
             if cell.share is None or not cell.is_wrong:
                 continue
-            found = (cell.share, -len(cell.first_attempts), point.id)
+            found = (cell.share, -cell.first_attempts, point.id)
             weakest[student] = min(found, weakest.get(student, found))
 
     with_point: dict[str, list[str]] = defaultdict(list)

@@ -42,8 +42,9 @@ class Week(Row):
 
 
 def find(facts: Facts, asked: Parameters) -> Found[Week]:
-    tries = facts.tries_of_weeks(asked.course)
-    mistakes = facts.mistakes_of_weeks(asked.course)
+    with facts.in_one_state(asked.course) as then:
+        tries = then.tries_of_weeks(asked.course)
+        mistakes = then.mistakes_of_weeks(asked.course)
     rows: list[Measured[Week]] = []
     first_attempts: Counter[str] = Counter()
     mistakes_made: Counter[str] = Counter()
