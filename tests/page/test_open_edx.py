@@ -135,7 +135,8 @@ def opened(page: Page, address: str, tool: str) -> str:
     frame = page.frame_locator("iframe")
     expect(frame.get_by_role("button", name="Sign out")).to_be_visible(timeout=SLOW_MS)
     [inside] = [each for each in page.frames if each.url.startswith(tool)]
-    return inside.url.partition("#")[2]
+    address_inside: str = inside.url
+    return address_inside.partition("#")[2]
 
 
 # Open edX makes administrators of a course its "instructor" and other teachers its "staff".
