@@ -23,7 +23,13 @@ from edugraph_common.runtime.service.metrics import INSTRUMENTS
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = 24
 # What Grafana itself puts in, and what our own variables stand for outside of Kubernetes.
-VALUES = {"__rate_interval": "2m", "__interval": "1m", "namespace": ".*", "release": ".*"}
+VALUES = {
+    "__rate_interval": "2m",
+    "__interval": "1m",
+    "namespace": ".*",
+    "release": ".*",
+    "school": ".*",
+}
 NAMES = {instrument.full_name for instrument in INSTRUMENTS}
 
 

@@ -6,17 +6,19 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 MADE = FOLDER.parent / "k8s" / "dashboards"
-NAMES = ("overview", "importer", "analyzer", "queues", "gateway", "insights", "workers")
+NAMES = ("overview", "importer", "analyzer", "queues", "gateway", "insights", "workers", "fleet")
 
 
 def texts() -> dict[str, str]:
     """The JSON of each dashboard, by the name of its file."""
     sys.path.insert(0, str(FOLDER))
+    panels = import_module("panels")
     made = {}
     for name in NAMES:
         module = import_module(name)
-        made[f"{name}.json"] = import_module("panels").dashboard_json(
-            name, module.TITLE, module.ABOUT, module.ROWS
+        variables = getattr(module, "VARIABLES", panels.RELEASES)
+        made[f"{name}.json"] = panels.dashboard_json(
+            name, module.TITLE, module.ABOUT, module.ROWS, variables
         )
     return made
 

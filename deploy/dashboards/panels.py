@@ -32,6 +32,25 @@ Unit = Literal[
 
 
 @dataclass(frozen=True)
+class Variable:
+    """A choice at the top of a dashboard: the values that `label` has in the series of `metric`."""
+
+    name: str
+    title: str
+    label: str
+    metric: str
+
+
+RELEASES = (
+    Variable("namespace", "Namespace", "namespace", "edugraph_build_info"),
+    Variable("release", "Release", "release", 'edugraph_build_info{namespace=~"$namespace"}'),
+)
+SCHOOL = Variable("school", "School", "release", "edugraph_build_info")
+OF_RELEASE = 'namespace=~"$namespace",release=~"$release"'
+OF_SCHOOL = 'release=~"$school"'
+
+
+@dataclass(frozen=True)
 class Query:
     """`legend` may name labels: {{queue}}."""
 
@@ -71,10 +90,13 @@ def number(title: str, unit: Unit, do: str, *queries: Query, **look: Any) -> Pan
 
 
 def series(instrument: Instrument, where: str = "", suffix: str = "") -> str:
-    selector = ",".join(
-        part for part in ('namespace=~"$namespace"', 'release=~"$release"', where) if part
-    )
+    selector = f"{OF_RELEASE},{where}" if where else OF_RELEASE
     return f"{instrument.full_name}{suffix}{{{selector}}}"
+
+
+def of_school(expression: str, legend: str) -> Query:
+    """Return a query that asks by school in place of namespace and release."""
+    return Query(expression.replace(OF_RELEASE, OF_SCHOOL), legend)
 
 
 def rate(instrument: Instrument, *by: str, where: str = "", suffix: str = "") -> str:
@@ -121,7 +143,9 @@ def _by(labels: Sequence[str]) -> str:
 # Making them.
 
 
-def dashboard_json(uid: str, title: str, about: str, rows: Sequence[Row]) -> str:
+def dashboard_json(
+    uid: str, title: str, about: str, rows: Sequence[Row], variables: Sequence[Variable]
+) -> str:
     """What Grafana imports, the same text each time."""
     made = (
         dashboard.Dashboard(title)
@@ -142,22 +166,22 @@ def dashboard_json(uid: str, title: str, about: str, rows: Sequence[Row]) -> str
         .with_variable(
             dashboard.DatasourceVariable("datasource").type("prometheus").label("Data source")
         )
-        .with_variable(_label("namespace", "Namespace", "edugraph_build_info"))
-        .with_variable(_label("release", "Release", 'edugraph_build_info{namespace=~"$namespace"}'))
     )
+    for variable in variables:
+        made = made.with_variable(_label(variable))
     for part in _placed(rows):
         made = made.with_row(part) if isinstance(part, dashboard.Row) else made.with_panel(part)
     return JSONEncoder(sort_keys=True, indent=2).encode(made.build()) + "\n"
 
 
-def _label(name: str, title: str, metric: str) -> dashboard.QueryVariable:
+def _label(variable: Variable) -> dashboard.QueryVariable:
     """All of them at first, also outside of Kubernetes, where there is no such label."""
     everywhere = VariableOption(text="All", value="$__all")
     return (
-        dashboard.QueryVariable(name)
-        .label(title)
+        dashboard.QueryVariable(variable.name)
+        .label(variable.title)
         .datasource(SOURCE)
-        .query(f"label_values({metric}, {name})")
+        .query(f"label_values({variable.metric}, {variable.label})")
         .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
         .include_all(True)
         .all_value(".*")

@@ -29,6 +29,22 @@ def test_the_json_is_current() -> None:
         assert file.read_text() == texts[file.name], f"{file.name} is old; run: make dashboards"
 
 
+def test_each_number_of_the_fleet_is_of_a_school_or_a_version() -> None:
+    """Out: `by` of a query, which would add the schools up; `of_school`, whose variable is not there."""
+    board = json.loads((MADE / "fleet.json").read_text())
+    names = [variable["name"] for variable in board["templating"]["list"]]
+    assert names == ["datasource", "school"]
+    queries = []
+    for panel in board["panels"]:
+        queries += panel.get("targets", [])
+    assert queries
+    for query in queries:
+        assert 'release=~"$school"' in query["expr"]
+        assert query["legendFormat"] in {"{{release}}", "{{version}}"}
+        by = query["legendFormat"].strip("{}")
+        assert f"by ({by}" in query["expr"] or f", {by})" in query["expr"], query["expr"]
+
+
 def test_they_have_no_fault() -> None:
     """Whether each query has data is asked of a real Prometheus, by `make observe`."""
     command = [sys.executable, str(CODE / "check.py"), *map(str, FILES)]
