@@ -169,6 +169,9 @@ bench-persons: env-dev test-servers ## seconds until a late list of 10,000 ids w
 bench-first-load: env-dev ## seconds of a first load by neo4j-admin database import, beside the importer's (BENCH_ARGS="--records 100000")
 	@PYTHONPATH=.:tests $(RUN) python benchmarks/bench_first_load.py $(BENCH_ARGS)
 
+ask-test: env-dev ## 100 questions in words with known answers in two languages: by phrases, and by scripted models
+	@PYTHONPATH=.:tests $(RUN) python tests/ask_words.py
+
 bench-insights: env-dev test-servers ## seconds of each question of insights with eight readers, of the first one, its memory, and an import beside it, on 100,000 records; BENCH_ARGS="--sizes 1000000"
 	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_insights.py $(BENCH_ARGS)
 

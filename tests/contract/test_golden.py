@@ -22,6 +22,7 @@ from edugraph_common.contracts.messages import (
     AnalysisEstimate,
     AnalysisWindow,
     CheckWorker,
+    ChooseQuestion,
     CleanJob,
     CompareNames,
     CourseMembersRequest,
@@ -65,6 +66,7 @@ from edugraph_common.contracts.records import (
     parse_record,
     parse_row,
 )
+from edugraph_common.contracts.wordings import ChosenQuestion
 
 GOLDEN = Path(__file__).parent / "golden"
 CONTRACTS: dict[str, type[ContractModel]] = {
@@ -85,6 +87,8 @@ CONTRACTS: dict[str, type[ContractModel]] = {
     "proposed_pairs": ProposedPairs,
     "write_draft": WriteDraft,
     "draft": Draft,
+    "choose_question": ChooseQuestion,
+    "chosen_question": ChosenQuestion,
     "write_reviews": WriteReviews,
     "undo_import": UndoImport,
     "remove_from_graph": RemoveFromGraph,
@@ -191,7 +195,7 @@ def test_a_message_of_the_next_minor_version_is_read(name: str) -> None:
 
 
 # What these hold is not ours to extend: records, and names that data chose.
-FOREIGN = {"records", "record", "by_type", "reasons", "not_relevant", "data"}
+FOREIGN = {"records", "record", "by_type", "reasons", "not_relevant", "data", "parameters"}
 
 
 def _with_more(value: Any) -> Any:

@@ -21,6 +21,7 @@ from edugraph_common.contracts.messages import (
     AnalysisBatch,
     AnalysisWindow,
     ByteRange,
+    ChooseQuestion,
     CompareNames,
     CourseContext,
     ErasePerson,
@@ -47,6 +48,7 @@ from edugraph_common.contracts.messages import (
     own_contexts,
 )
 from edugraph_common.contracts.records import Record, parse_record
+from edugraph_common.contracts.wordings import ChosenQuestion, NamedThing, WordsBasis
 
 GOLDEN = Path(__file__).parent / "golden"
 JOB = {"job_id": "j"}
@@ -118,6 +120,10 @@ def numbered(count: int) -> list[dict[str, Any]]:
     return [{**SHOWN, "number": number} for number in range(1, count + 1)]
 
 
+ASKABLE = {"name": "weak-points", "title": "t", "parameters": []}
+WORDS = {"text": "t", "today": "2026-11-11", "course_ids": ["c"], "questions": [ASKABLE]}
+WORDED = {**JOB, "basis": WORDS, "permit": "0" * 64}
+CHOSEN = {**JOB, "state": "chosen"}
 BASIS = {"kind": "summary", "course_id": "c", "students": WRITER, "records": numbered(1)}
 DRAFT = {**JOB, "basis": BASIS, "permit": "0" * 64}
 REVIEW = json.loads((GOLDEN / "write_reviews.v1.json").read_text(encoding="utf-8"))["reviews"][0]
@@ -164,6 +170,25 @@ BOUNDS += [
         "sentences",
         [[], [{"text": "t", "cites": [1]}] * 6],
         [[{"text": "t", "cites": [1]}] * 7, [{"text": "t", "cites": []}]],
+    ),
+    (ChooseQuestion, WORDED, "permit", ["0" * 64], ["0" * 63, "g" * 64, ""]),
+    (WordsBasis, WORDS, "text", ["t", "t" * 1_500], ["", "t" * 1_501]),
+    (WordsBasis, WORDS, "language", ["en", "zh"], ["de"]),
+    (WordsBasis, WORDS, "today", ["2026-11-11"], ["today", "2026-11-1"]),
+    (WordsBasis, WORDS, "current", [None, "c1", "c99"], ["c0", "c100", "<c1>", "x1"]),
+    (WordsBasis, WORDS, "course_ids", [["c"], ["c"] * 10], [[], ["c"] * 11]),
+    (WordsBasis, WORDS, "student_ids", [[], ["s"] * 100], [["s"] * 101]),
+    (WordsBasis, WORDS, "named", [[], [{"mark": "s1"}] * 30], [[{"mark": "s1"}] * 31]),
+    (WordsBasis, WORDS, "questions", [[ASKABLE] * 100], [[], [ASKABLE] * 101]),
+    (NamedThing, {}, "mark", ["s1", "p30"], ["s0", "S1", "s1 ", ""]),
+    (NamedThing, {"mark": "c1"}, "name", [None, "n" * 200], ["n" * 201]),
+    (ChosenQuestion, CHOSEN, "question", [None, "weak-points"], ["Weak", "a;b", "q" * 41]),
+    (
+        ChosenQuestion,
+        CHOSEN,
+        "parameters",
+        [{}, {"student": "s1"}, {"from": "2026-11-02"}],
+        [{"student": "Anna"}, {"Cypher": "s1"}, {"from": "MATCH"}, {"from": 1}],
     ),
     (ProposedPair, PAIR, "likeness", [-1, 1], [-1.001, 1.001]),
     (ProposedPair, PAIR, "pair", [["p", "q"]], [["p"], ["p", ""], ["p", "q", "r"]]),

@@ -86,10 +86,10 @@ def test_made_up_requests_are_answered_as_the_document_says(
     print(f"{answers.total():,} cases {'with a key' if known else 'without'}, answers {told}")  # noqa: T201 - pytest -s shows it
     assert tried.total() >= CASES // 2, f"too few cases were made: {tried}"
     assert 10 * answers[503] <= answers.total(), f"the gateway had no time for many: {answers}"
-    # The key has every scope, so no operation is left out because of its permission. Actions and drafts
+    # The key has every scope, so no operation is left out because of its permission. Actions, drafts and questions
     # need a permit, which only persons who lead the student get, and the key belongs to no person.
     if known:
-        assert refused <= {"POST /v1/actions", "POST /v1/drafts"}
+        assert refused <= {"POST /v1/actions", "POST /v1/drafts", "POST /v1/questions"}
     else:
         assert 401 in answers
 

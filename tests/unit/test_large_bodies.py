@@ -213,6 +213,7 @@ WITH_MUCH = (
 WITH_LITTLE = {
     ("POST", "/v1/actions"),
     ("POST", "/v1/drafts"),
+    ("POST", "/v1/questions"),
     ("POST", "/v1/sources"),
     ("PUT", "/v1/sources/name"),
 }

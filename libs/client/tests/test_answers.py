@@ -19,6 +19,7 @@ from edugraph_common.contracts.api import (
 from edugraph_common.contracts.drafts import DraftBasis
 from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.contracts.public_paths import is_of_insights
+from edugraph_common.contracts.wordings import UnderstoodQuestion, WordsBasis
 
 # What is asked, and what the client reads the answer as.
 READ_AS: dict[tuple[str, str], type[BaseModel]] = {
@@ -36,6 +37,9 @@ READ_AS: dict[tuple[str, str], type[BaseModel]] = {
     ("post", "/v1/actions"): Accepted,
     ("post", "/v1/drafts"): Accepted,
     ("post", "/v1/insights/draft-permits"): DraftBasis,
+    ("post", "/v1/questions"): Accepted,
+    ("post", "/v1/insights/words"): WordsBasis,
+    ("post", "/v1/insights/words/choices"): UnderstoodQuestion,
     ("get", "/v1/jobs/{job_id}"): JobReport,
     ("get", "/v1/erasures"): Erasures,
     ("get", "/v1/restrictions"): Restricted,

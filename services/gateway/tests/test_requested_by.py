@@ -17,6 +17,7 @@ from edugraph_common.contracts import messages
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.drafts import DraftBasis
 from edugraph_common.contracts.messages import (
+    ChooseQuestion,
     ImportJob,
     ImportRights,
     Message,
@@ -26,6 +27,7 @@ from edugraph_common.contracts.messages import (
 )
 from edugraph_common.contracts.outcomes import JobReport
 from edugraph_common.contracts.permissions import SCOPES
+from edugraph_common.contracts.wordings import AskableQuestion, NamedThing, WordsBasis
 from edugraph_common.runtime.messaging.publisher import task_id_for
 from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_common.runtime.shared_state.draft_permits import permit_of
@@ -417,6 +419,54 @@ def test_no_draft_is_asked_for_without_a_permit_for_these_very_records(
     )
     body = BASIS.model_dump(mode="json") | change
     answer = asyncio.run(ask(app, "POST", "/v1/drafts", json=body))
+    assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (403, reason)
+    assert sent.messages == []
+
+
+WORDS = WordsBasis(
+    text="How is <s1>?",
+    today="2026-11-11",
+    course_ids=("math",),
+    student_ids=("s1",),
+    named=(NamedThing(mark="s1"),),
+    questions=(AskableQuestion(name="student", title="One student", parameters=()),),
+)
+
+
+def test_a_permitted_text_is_given_to_the_analyzer(tmp_path: Path, sent: Sent) -> None:
+    """Out: the deadline, or the permit in the message."""
+    permit = permit_of(READER, WORDS)
+    app = application(tmp_path, sent, READER, draft_permit=permit)
+    answer = asyncio.run(ask(app, "POST", "/v1/questions", json=WORDS.model_dump(mode="json")))
+    assert answer.status_code == 202, answer.text
+    [message] = sent.messages
+    assert isinstance(message, ChooseQuestion)
+    assert (message.basis, message.permit) == (WORDS, permit)
+    assert message.deadline == NOW.timestamp() + 60
+
+
+@pytest.mark.parametrize(
+    ("caller", "change", "reason"),
+    [
+        (READER, {"text": "How is Anna Keller?"}, "rows"),
+        (READER, {"questions": [{"name": "roster", "title": "t", "parameters": []}]}, "rows"),
+        (Caller("k2", READER.scopes, READER.roles, "T1"), {}, "rows"),
+        (Caller("k1", READER.scopes, READER.roles, "T2"), {}, "rows"),
+        (Caller("k1", ("submit",), ("teacher",), "T1"), {}, "scope"),
+    ],
+    ids=["another text", "another question", "another key", "another person", "no reader"],
+)  # fmt: skip
+def test_no_text_is_given_to_the_analyzer_that_insights_did_not_mark(
+    tmp_path: Path, sent: Sent, caller: Caller, change: dict[str, Any], reason: str
+) -> None:
+    """Out: the question to the permits; the scope in the route."""
+    app = application(tmp_path, sent, caller, draft_permit=permit_of(READER, WORDS))
+    # The double of the admission lets everybody in.
+    app.state.gateway = dataclasses.replace(
+        app.state.gateway, admission=SimpleNamespace(admit=partial(admitted, caller))
+    )
+    body = WORDS.model_dump(mode="json") | change
+    answer = asyncio.run(ask(app, "POST", "/v1/questions", json=body))
     assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (403, reason)
     assert sent.messages == []
 

@@ -51,7 +51,8 @@ OPERATIONS = {
         POST /v1/graph/remove, POST /v1/graph/rename, POST /v1/graph/verify, POST /v1/sources,
         PUT /v1/sources/{name}""",
     ("read", "read:own"): """GET /v1/jobs, GET /v1/jobs/{job_id}, GET /v1/jobs/{job_id}/events,
-        GET /v1/jobs/{job_id}/rejects, GET /v1/version, POST /v1/drafts""",
+        GET /v1/jobs/{job_id}/rejects, GET /v1/version, POST /v1/drafts,
+        POST /v1/questions""",
     ("read", "read:own", "review", "privacy", "erase"): "GET /v1/tasks/{task_id}",
     ("review",): "POST /v1/reviews, POST /v1/reviews/proposals",
     (

@@ -61,6 +61,7 @@ from edugraph_analyzer.prompting.questions import (
 from edugraph_analyzer.rule_based.analyzer import RuleBasedAnalyzer
 from edugraph_analyzer.sending import Completes, Payer
 from edugraph_analyzer.settings import AnalyzerSettings
+from edugraph_analyzer.wording.chooser import QuestionChooser
 from edugraph_common.contracts.errors import ProviderBusy, Rejected
 from edugraph_common.contracts.findings import Kind, Origin, RecordFinding
 from edugraph_common.contracts.messages import Analysis, CourseContext
@@ -383,6 +384,18 @@ class Pipeline:
     def draft_writer(self, now: Callable[[], datetime]) -> DraftWriter:
         """Return the writer of drafts. It asks through the same client, limits and prices."""
         return DraftWriter(
+            self._settings,
+            self._llm,
+            self._spending,
+            self._members,
+            self._prepared,
+            self._new_id,
+            now,
+        )
+
+    def question_chooser(self, now: Callable[[], datetime]) -> QuestionChooser:
+        """Return the chooser of questions. It asks through the same client, limits and prices."""
+        return QuestionChooser(
             self._settings,
             self._llm,
             self._spending,

@@ -17,6 +17,7 @@ from edugraph_analyzer.live_share import LiveShare, NoTurn
 from edugraph_analyzer.pipeline import PackResult, Pipeline
 from edugraph_analyzer.prompting.questions import Cancelled
 from edugraph_analyzer.rule_based import encoder, same_points
+from edugraph_analyzer.wording.chooser import failed as not_chosen
 from edugraph_common.contracts.drafts import Draft
 from edugraph_common.contracts.errors import ProviderBusy, Refused, Rejected, Wait
 from edugraph_common.contracts.findings import Kind, kind_to_read
@@ -26,6 +27,7 @@ from edugraph_common.contracts.messages import (
     AnalysisBatch,
     AnalysisEstimate,
     AnalysisWindow,
+    ChooseQuestion,
     CompareNames,
     CourseMembersRequest,
     Findings,
@@ -37,6 +39,7 @@ from edugraph_common.contracts.messages import (
 from edugraph_common.contracts.outcomes import AnalysisProgress, PackOutcome
 from edugraph_common.contracts.records import Record
 from edugraph_common.contracts.routes import BATCH_TASKS
+from edugraph_common.contracts.wordings import ChosenQuestion
 from edugraph_common.runtime.messaging.lost_jobs import send_lost_job
 from edugraph_common.runtime.messaging.publisher import send, task_id_for
 from edugraph_common.runtime.shared_state.analysis_window import START, AnalysisWindows
@@ -335,7 +338,9 @@ class AnalyzerService:
             )
         return texts.published
 
-    def _ask_for_members(self, message: Analysis | WriteDraft, course_ids: tuple[str, ...]) -> None:
+    def _ask_for_members(
+        self, message: Analysis | WriteDraft | ChooseQuestion, course_ids: tuple[str, ...]
+    ) -> None:
         """Ask the importer for the members of courses, unless a process asked a moment ago.
 
         Only the importer reads the graph.
@@ -350,7 +355,7 @@ class AnalyzerService:
             deadline=message.deadline,
             course_ids=tuple(course_id for course_id in to_ask if course_id),
         )
-        step = "members-draft"
+        step = "members-asked"
         if isinstance(message, Analysis):
             step = f"members-{message.pack}"
         task_id = task_id_for(message.job_id, step)
@@ -397,16 +402,39 @@ class AnalyzerService:
             return failed(message, PERMIT_ENDED)
         return draft
 
+    def choose_question(self, message: ChooseQuestion) -> ChosenQuestion:
+        """Return the typed question for a text, or why there is none. Nothing is asked without a permit.
+
+        Raises Retryable, and Wait while the provider or the importer lets the question wait. A question whose
+        deadline would pass meanwhile fails, since a person waits for it.
+        """
+        if not self.draft_permits.holds(message.permit):
+            return not_chosen(message, "ended")
+        try:
+            return self.pipeline.question_chooser(self.now).choose(message)
+        except MembersUnknown as unknown:
+            self._ask_for_members(message, unknown.course_ids)
+            wait = Wait(NO_MEMBERS, MEMBERS_SECONDS)
+        except Wait as busy:
+            wait = busy
+        if self._ends_before(message, wait.seconds):
+            return not_chosen(message, "provider")
+        raise wait
+
     def may_keep(self, message: WriteDraft) -> bool:
         """Return whether the draft is still permitted: nobody in it was erased since insights gave the permit."""
         return self.draft_permits.holds(message.permit)
 
     def _draft_waits(self, message: WriteDraft, reason: str, seconds: float) -> Draft:
         """Raise Wait, or return a failed draft if its deadline would pass meanwhile."""
-        ends = self.now().timestamp() + seconds + 1
-        if message.deadline is not None and message.deadline < ends:
+        if self._ends_before(message, seconds):
             return failed(message, reason)
         raise Wait(reason, seconds) from None
+
+    def _ends_before(self, message: WriteDraft | ChooseQuestion, seconds: float) -> bool:
+        """Return whether the deadline of a message would pass while it waits."""
+        ends = self.now().timestamp() + seconds + 1
+        return message.deadline is not None and message.deadline < ends
 
     def estimate(self, message: AnalysisEstimate) -> dict[str, Any]:
         """Return an Estimate as JSON. Answers in the cache cost nothing."""

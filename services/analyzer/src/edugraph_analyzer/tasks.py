@@ -12,6 +12,7 @@ from edugraph_common.contracts.messages import (
     AnalysisEstimate,
     AnalysisWindow,
     CheckWorker,
+    ChooseQuestion,
     CompareNames,
     Message,
     WriteDraft,
@@ -117,6 +118,14 @@ class DraftTask(LLMAnalysisTask):
 def write_draft_task(self: DraftTask, body: Any) -> dict[str, Any]:
     """Write a draft of feedback or a summary. Return a Draft, which nobody is sent."""
     return self.analyzer.draft(self.parse(WriteDraft, body)).model_dump(mode="json")
+
+
+@shared_task(base=LLMAnalysisTask, bind=True, name="choose_question_task", contract=ChooseQuestion)
+def choose_question_task(self: LLMAnalysisTask, body: Any) -> dict[str, Any]:
+    """Choose a typed question for a text. Return a ChosenQuestion."""
+    message = self.parse(ChooseQuestion, body)
+    chosen = self.analyzer.choose_question(message)
+    return chosen.model_dump(mode="json")
 
 
 @shared_task(

@@ -13,8 +13,10 @@ def open_models(models: dict[Kind, str], limits: dict[str, tuple[int, int | None
     `limits` has the requests and tokens a minute of each model.
     """
     for direction in ("input", "output"):
-        metrics.TOKENS.open(model=models["error"], kind="draft", direction=direction)
-    metrics.COST.open(model=models["error"], kind="draft")
+        for purpose in ("draft", "question"):
+            metrics.TOKENS.open(model=models["error"], kind=purpose, direction=direction)
+    for purpose in ("draft", "question"):
+        metrics.COST.open(model=models["error"], kind=purpose)
     for kind, model in models.items():
         rate_limits(model, *limits[model])
         for status in metrics.ANSWERS:

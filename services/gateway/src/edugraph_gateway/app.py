@@ -35,6 +35,7 @@ from edugraph_gateway.api.routes import (
     live_records,
     personal_data,
     previews,
+    questions,
     reading_again,
     reviews,
     signed,
@@ -107,7 +108,7 @@ def make_application(gateway: Gateway) -> FastAPI:
             tasks,
             dead_letters,
         ),
-        (graph, documents, students, reviews, actions, drafts),
+        (graph, documents, students, reviews, actions, drafts, questions),
     )
     for module in (
         *of_work,

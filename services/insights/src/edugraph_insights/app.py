@@ -35,6 +35,7 @@ from edugraph_insights import (
     query_routes,
     session_routes,
     view_routes,
+    word_routes,
 )
 from edugraph_insights.bounded_bodies import BoundedBodies
 from edugraph_insights.columns.store import ColumnStore
@@ -94,6 +95,7 @@ def make_application(insights: Insights) -> FastAPI:
         view_routes,
         action_routes,
         draft_routes,
+        word_routes,
     ):
         application.include_router(module.router)
     application.router.routes.append(Route(PATH, endpoint=agents))

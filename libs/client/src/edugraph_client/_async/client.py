@@ -38,6 +38,12 @@ from edugraph_common.contracts.data_sources import DataSource, LiveDay, SourceCu
 from edugraph_common.contracts.drafts import DraftBasis, DraftLanguage
 from edugraph_common.contracts.messages import Format, Removable, Renamable
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
+from edugraph_common.contracts.wordings import (
+    ChosenQuestion,
+    UnderstoodQuestion,
+    WordsBasis,
+    WordsLanguage,
+)
 
 # A job or task is followed for this long while the gateway does not answer.
 PATIENCE_SECONDS = 60.0
@@ -249,6 +255,40 @@ class AsyncClient:
     async def write_draft(self, basis: DraftBasis) -> Accepted:
         """Let a model write a draft on permitted records. The result of the task is a Draft."""
         return await self._api.submit("/v1/drafts", json=basis.model_dump(mode="json"))
+
+    async def prepare_words(
+        self, text: str, *, course_id: str | None = None, language: WordsLanguage = "en"
+    ) -> WordsBasis:
+        """Return a question in words without names, and the questions that the caller may ask.
+
+        The gateway takes it for some minutes.
+        """
+        path = _insight("words")
+        asked = given(text=text, language=language, course_id=course_id)
+        return await self._api.model(WordsBasis, path, "POST", json=asked)
+
+    async def choose_question(self, basis: WordsBasis) -> Accepted:
+        """Let a model choose a typed question for a prepared text. The result of the task is a ChosenQuestion."""
+        path = "/v1/questions"
+        sent = basis.model_dump(mode="json")
+        return await self._api.submit(path, json=sent)
+
+    async def resolve_choice(
+        self,
+        text: str,
+        chosen: ChosenQuestion,
+        *,
+        course_id: str | None = None,
+        language: WordsLanguage = "en",
+        purpose: str = "",
+    ) -> UnderstoodQuestion:
+        """Return the typed question that a choice means, or what must be chosen first."""
+        path = "/v1/insights/words/choices"
+        choice = chosen.model_dump(include={"question", "parameters"})
+        asked = given(text=text, language=language, course_id=course_id, **choice)
+        headers = _asked({}, purpose)["headers"]
+        model = UnderstoodQuestion
+        return await self._api.model(model, path, "POST", json=asked, headers=headers)
 
     # Jobs and tasks.
 

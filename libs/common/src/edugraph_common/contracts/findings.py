@@ -21,7 +21,7 @@ from edugraph_common.contracts.records import (
 Share = Annotated[float, Field(ge=0, le=1)]
 Kind = Literal["interaction", "error", "knowledge_points"]
 # The purpose of a paid request to a model.
-Purpose = Kind | Literal["draft"]
+Purpose = Kind | Literal["draft", "question"]
 Sentiment = Literal["positive", "neutral", "negative"]
 Importance = Literal["core", "supplementary"]
 

@@ -17,6 +17,7 @@ from edugraph_common.contracts.record_fields import Id
 from edugraph_common.contracts.record_keys import DEFAULT_SOURCE, SourceName
 from edugraph_common.contracts.records import ROSTER_TYPES, Record, course_ids_of
 from edugraph_common.contracts.reviews import REVIEWS_AT_ONCE, Review, Thing
+from edugraph_common.contracts.wordings import WordsBasis
 
 JOB_DEADLINE_SECONDS = 7 * 86_400  # from the submission of a job, or from its last resume
 INLINE_RECORDS = 1_000
@@ -495,6 +496,13 @@ class WriteDraft(Message):
     """analysis.draft: write a draft on a basis. `permit` is the key of the permit, which an erasure ends."""
 
     basis: DraftBasis
+    permit: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class ChooseQuestion(Message):
+    """analysis.question: choose a typed question for a text. `permit` is the key of the permit."""
+
+    basis: WordsBasis
     permit: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 

@@ -739,12 +739,13 @@ _REDIS = (
         ("edugraph:draft-permit:*",),
         "personal",
         Words(
-            "ids of the students about whom a caller may let a model write a draft",
-            "调用者可让模型撰写草稿的学生的编号",
+            "ids of the students about whom a caller may have a draft written, or whom a question in words names",
+            "可让模型为调用者撰写草稿的学生的编号，或用文字提出的问题所提到的学生的编号",
         ),
         Words(
-            "to write drafts only for those who lead the students, and none about an erased student",
-            "只为带这些学生的教师撰写草稿，且不撰写关于已删除学生的草稿",
+            "to write drafts only for those who lead the students, and none about an erased student; to read only "
+            "texts whose names were replaced",
+            "只为带这些学生的教师撰写草稿，且不撰写关于已删除学生的草稿；只读取已替换姓名的文字",
         ),
         Words("15 minutes", "15 分钟"),
         eraser="results",

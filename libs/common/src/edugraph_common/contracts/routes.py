@@ -22,6 +22,7 @@ ROUTING_KEYS: dict[str, tuple[str, ...]] = {
         "analysis.knowledge_points",
         "analysis.names",
         "analysis.draft",
+        "analysis.question",
     ),
 }
 QUEUES: tuple[str, ...] = tuple(ROUTING_KEYS)
@@ -82,6 +83,7 @@ ROUTES: dict[str, Route] = {
     "extract_knowledge_points_task": Route("llm_analysis", "analysis.knowledge_points"),
     "compare_names_task": Route("llm_analysis", "analysis.names"),
     "write_draft_task": Route("llm_analysis", "analysis.draft", URGENT),
+    "choose_question_task": Route("llm_analysis", "analysis.question", URGENT),
     "check_importer_task": Route("data_import", "import.split", URGENT),
     "check_splits_task": Route("import_splits", "split.source", URGENT),
     "check_findings_task": Route("graph_findings", "findings.record", URGENT),

@@ -75,7 +75,7 @@ CODES = (
 _queue = Label("queue", QUEUES)
 _task = Label("task", tuple(ROUTES), "the tasks by their names")
 _kind = Label("kind", get_args(Kind))
-_purpose = Label("kind", (*get_args(Kind), "draft"))
+_purpose = Label("kind", (*get_args(Kind), "draft", "question"))
 _model = Label("model", None, "the models that are configured")
 _route = Label("route", None, "the routes of the service; every other path is one value", most=100)
 _service = Label("service", ("gateway", "insights"))

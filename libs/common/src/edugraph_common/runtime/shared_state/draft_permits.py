@@ -1,22 +1,32 @@
-"""Permits to let a model write a draft: insights gives them, and gateway and analyzer ask for them.
+"""Permits to let a model write a draft or choose a question: insights gives them, gateway and analyzer ask for them.
 
 Insights knows which records a caller may see, and gives a permit for exactly these records. The records themselves
 travel with the request. An erasure of one of the students ends the permit, so that no draft about the student is kept
-(docs/adr/0150).
+(docs/adr/0150). The text of a question in words has such a permit, too, so that no text reaches a model whose names
+insights did not replace (docs/adr/0154).
 """
 
 import hashlib
 import json
 from datetime import timedelta
+from typing import Protocol
 
 import redis
 
-from edugraph_common.contracts.drafts import DraftBasis
 from edugraph_common.runtime.service.redis_errors import redis_errors
 from edugraph_common.runtime.shared_state.callers import Caller
 
 # A caller asks for the draft at once, and a draft that waits for the provider is given up before this time is over.
 PERMIT_LIFETIME = timedelta(minutes=15)
+
+
+class Basis(Protocol):
+    """A contract that a permit is for: its JSON, and the ids of the students whom it names."""
+
+    @property
+    def student_ids(self) -> tuple[str, ...]: ...
+
+    def model_dump_json(self) -> str: ...
 
 
 class DraftPermits:
@@ -25,8 +35,8 @@ class DraftPermits:
     def __init__(self, client: "redis.Redis") -> None:
         self._redis = client
 
-    def give(self, caller: Caller, basis: DraftBasis) -> None:
-        """Let a caller ask for a draft on this basis for some minutes."""
+    def give(self, caller: Caller, basis: Basis) -> None:
+        """Let a caller ask on this basis for some minutes."""
         # An erasure looks for the ids in this field, and empties the object.
         value = json.dumps({"student_ids": list(basis.student_ids)})
         with redis_errors():
@@ -41,7 +51,7 @@ class DraftPermits:
         return "student_ids" in json.loads(value)
 
 
-def permit_of(caller: Caller, basis: DraftBasis) -> str:
+def permit_of(caller: Caller, basis: Basis) -> str:
     """Return the key of the permit of one caller for one basis. It names nobody."""
     parts = [caller.client_id, caller.person, basis.model_dump_json()]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
