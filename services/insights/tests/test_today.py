@@ -120,6 +120,7 @@ class SyntheticClass:
                 {"item": item, "point": item.split("-")[0], "name": item.split("-")[0]}
                 for item in items
             ],
+            item_names=lambda items: [{"names": [[item, item] for item in items]}],
             prerequisites=lambda points: [row for row in self.needs if row["point"] in points],
             proposed_prerequisites=self.proposed,
             points_taught=[{"point": each, "name": each} for each in self.points],

@@ -181,7 +181,7 @@ right_at AS (
 ),
 last_right AS (SELECT student, item, max(place) AS place FROM right_at GROUP BY ALL)
 SELECT student, item FROM tried JOIN attempts USING (student, item) LEFT JOIN last_right USING (student, item)
-WHERE in_period AND (place IS NULL OR row(moment, number, record) > place)
+WHERE place IS NULL OR row(moment, number, record) > place
 GROUP BY ALL HAVING count(*) >= {tries}
 """
 # In the period.

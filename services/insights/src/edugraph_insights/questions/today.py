@@ -69,9 +69,17 @@ class Period(NamedTuple):
 
 
 def find(facts: Facts, asked: ForToday) -> Found[Action]:
-    last_day = day_of(facts.last_record(asked.course) or facts.until, facts.zone)
-    period = _period(facts, last_day)
-    recent = replace(facts, since=period.since)
+    with facts.in_one_state(asked.course) as then:
+        last_day = day_of(then.last_record(asked.course) or facts.until, facts.zone)
+        period = _period(then, last_day)
+        with replace(then, since=period.since).in_one_state(asked.course) as recent:
+            return _found(then, recent, period, last_day, asked)
+
+
+def _found(
+    facts: Facts, recent: Facts, period: Period, last_day: date, asked: ForToday
+) -> Found[Action]:
+    """Return the answer. `recent` are the facts of the period, and the last record is of the last day."""
     mistakes = recent.mistakes_made(asked.course).number
     contacts = facts.contacts(asked.course)
     taken = facts.actions(asked.course)
