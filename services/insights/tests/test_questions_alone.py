@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from edugraph_insights.facts import Facts, Point
 from edugraph_insights.questions.due import box_of
+from edugraph_insights.questions.question import Parameters, RecordsAtPoints
 from edugraph_insights.questions.together import groups_of
 
 from .said_graph import SaidGraph, attempts_in_lists, kept
@@ -67,3 +68,18 @@ def test_a_box_is_one_more_than_the_right_days_since_the_last_wrong_one(
     last_day = moments[-1][0].astimezone(clock).date()
     assert box.last_practised == last_day
     assert box.due_on == last_day + timedelta(days=2 ** (box.number - 1))
+
+
+texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=5)
+
+
+@given(st.lists(st.tuples(texts, texts), max_size=6), st.sampled_from([None, BEGINNING]))
+def test_addresses_of_many_rows_are_those_of_single_questions(
+    rows: list[tuple[str, str]], since: datetime | None
+) -> None:
+    """Out: the student or the point of an address, or one of them that was asked for before."""
+    asked = Parameters(course="C", group="g", since=since)
+    records = RecordsAtPoints(asked)
+    for student, point in [*rows, *rows[::-1]]:
+        of_student = asked.model_copy(update={"student": student})
+        assert records.of(student, point) == of_student.records(point=point)

@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
 from edugraph_insights.facts import Facts, Repetition
-from edugraph_insights.questions.question import Parameters, Question
+from edugraph_insights.questions.question import Parameters, Question, RecordsAtPoints
 from edugraph_insights.school_days import DAY, day_of
 
 # Days until the next repetition, by box. The pause doubles from box to box.
@@ -47,6 +47,7 @@ def find(facts: Facts, asked: Parameters) -> Found[Due]:
     names = facts.names()
     today = day_of(facts.until, facts.zone)
     practised, made = facts.repetitions(asked.course)
+    records = RecordsAtPoints(asked)
     rows = []
     for (point, student), repetitions in practised.items():
         box = box_of(repetitions)
@@ -62,7 +63,7 @@ def find(facts: Facts, asked: Parameters) -> Found[Due]:
             last_practised=box.last_practised,
             due_on=box.due_on,
             days_overdue=(today - box.due_on).days,
-            evidence=asked.model_copy(update={"student": student}).records(point=point.id),
+            evidence=records.of(student, point.id),
         )
         rows.append(Measured(row, frozenset({student})))
     return Found(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
 from edugraph_insights.facts import Facts
-from edugraph_insights.questions.question import Parameters, Question
+from edugraph_insights.questions.question import Parameters, Question, RecordsAtPoints
 
 Text = Annotated[str, Mark.PERSONAL]
 Number = Annotated[int, Mark.PERSONAL]
@@ -34,6 +34,7 @@ class GridCell(Row):
 def find(facts: Facts, asked: Parameters) -> Found[GridCell]:
     names = facts.names()
     cells, made = facts.cells(asked.course)
+    records = RecordsAtPoints(asked)
     rows = []
     for point, of_students in cells.items():
         for student, cell in of_students.items():
@@ -48,7 +49,7 @@ def find(facts: Facts, asked: Parameters) -> Found[GridCell]:
                 share=cell.share,
                 last_outcome=cell.last_outcome / 1000,
                 last=cell.last,
-                evidence=asked.model_copy(update={"student": student}).records(point=point.id),
+                evidence=records.of(student, point.id),
             )
             rows.append(Measured(row, frozenset({student})))
     return Found(

@@ -153,6 +153,24 @@ class Parameters(ContractModel):
         return f"/v1/insights/records?{urlencode(given)}"
 
 
+class RecordsAtPoints:
+    """Addresses of the records of students at points. Each part of an address is encoded once, since that is slow."""
+
+    def __init__(self, asked: Parameters) -> None:
+        self._asked = asked
+        self._of_students: dict[str, str] = {}
+        self._at_points: dict[str, str] = {}
+
+    def of(self, student: str, point: str) -> str:
+        """Return what `records` of the question about this student returns for the point."""
+        if student not in self._of_students:
+            of_student = self._asked.model_copy(update={"student": student})
+            self._of_students[student] = of_student.records()
+        if point not in self._at_points:
+            self._at_points[point] = urlencode({"point": point})
+        return f"{self._of_students[student]}&{self._at_points[point]}"
+
+
 class OfSeveral(Parameters):
     """Parameters of a question about a course or a group, which cannot be asked about one student."""
 
