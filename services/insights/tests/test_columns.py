@@ -880,13 +880,17 @@ ALL = "SELECT string_agg(repeat(record, 1000)) FROM first_attempts CROSS JOIN ra
 
 
 def test_a_question_without_memory_is_too_large_only_if_nothing_else_uses_it() -> None:
-    """Out, each alone: OutOfMemoryException in `_errors`, `_questions`, the other courses in `_no_memory`."""
+    """Out, each alone: OutOfMemoryException in `_errors`, the other threads or the other courses in `_no_memory`."""
     store = store_of(of_many_courses("AB", 100), memory_limit="20MB")
     assert len(read(store, course="B")) == 1
     with pytest.raises(Busy):
         read(store, ALL, course="A")
     assert list(store._courses) == ["A"]
-    with store.reading("A", Read(STUDENTS, BEGINNING, NOW)), pytest.raises(Busy):
+    with store.reading("A", Read(STUDENTS, BEGINNING, NOW)), ThreadPoolExecutor() as pool:
+        other = pool.submit(read, store, ALL, course="A")
+        assert isinstance(other.exception(), Busy)
+    # The other reading is of the same question.
+    with store.reading("A", Read(STUDENTS, BEGINNING, NOW)), pytest.raises(TooLarge):
         read(store, ALL, course="A")
     with pytest.raises(TooLarge):
         read(store, ALL, course="A")

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import tzinfo
@@ -89,7 +89,8 @@ class ColumnStore:
         self._most_bytes = most_bytes
         self._clock = clock
         self._courses: OrderedDict[str, _Kept] = OrderedDict()  # the one that was used last is last
-        self._questions = 0  # the number of questions that are running
+        # Thread of a question -> how many readings it has open. A question may read two periods at once.
+        self._readings: Counter[int] = Counter()
         self._waiting = threading.BoundedSemaphore(MOST_WAITING)
         self._schemas = count()
         self._lock = threading.Lock()
@@ -111,7 +112,7 @@ class ColumnStore:
             database = self._database
             kept = self._courses.setdefault(course, _Kept(self._clock()))
             self._courses.move_to_end(course)
-            self._questions += 1
+            self._readings[threading.get_ident()] += 1
         try:
             opened = self._open(kept, course, read)
             try:
@@ -125,7 +126,8 @@ class ColumnStore:
             raise _busy("The records have to be read into the memory again") from None
         finally:
             with self._lock:
-                self._questions -= 1
+                self._readings[threading.get_ident()] -= 1
+                self._readings = +self._readings  # without the threads that have none
 
     def drop_unused(self) -> None:
         """Drop the courses that no question was about for `KEPT_SECONDS`.
@@ -227,7 +229,7 @@ class ColumnStore:
         """
         with self._lock:
             others = [course for course in self._courses if course != used_course]
-            is_alone = not others and self._questions == 1
+            is_alone = not others and len(self._readings) == 1
             for course in others:
                 if not self._courses[course].lock.locked():
                     del self._courses[course]
