@@ -57,7 +57,7 @@ def test_nothing_of_a_student_who_is_restricted_is_shown(marked: Marked) -> None
             "/v1/graph/neighbours",
             "/v1/graph/subgraph",
             "/v1/graph/path",
-            *(f"/v1/insights/{name}" for name in (*NAMING, "untaught-points")),
+            *(f"/v1/insights/{name}" for name in (*NAMING, "practice", "untaught-points")),
         }
         for action in ("restriction", "restriction/lift", "restriction"):
             sent = everything.post(f"/v1/students/{RESTRICTED}/{action}").raise_for_status().json()

@@ -34,7 +34,7 @@ OF_COURSES = (
 )
 OF_PERSONS = (
     "student next needs-help attention ties records roster review-queue review-points handed-in "
-    "help-used grid point today together ready answers changes due"
+    "help-used grid point today together ready answers changes due practice"
 )
 OF_ONE = "records help-used grid point due"
 TABLE: dict[str, tuple[str, str]] = {

@@ -52,6 +52,7 @@ ABOUT_PERSONS = frozenset(
         "answers",
         "changes",
         "due",
+        "practice",
     }
 )
 # A caller could choose two groups as small as they like, so this question is not answered in cells.

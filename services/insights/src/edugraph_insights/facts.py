@@ -120,6 +120,14 @@ class Point(NamedTuple):
     name: str
 
 
+class ItemOfPoints(NamedTuple):
+    """An item, and those of the given points that it tests."""
+
+    id: str
+    name: str
+    points: frozenset[str]
+
+
 class Need(NamedTuple):
     """A prerequisite: `point` needs `needs` first, directly or through other points.
 
@@ -679,6 +687,11 @@ class Facts:
         for row in self.graph.read("tested_points", items=sorted(set(items))):
             found[row["item"]].append(Point(row["point"], row["name"]))
         return dict(found)
+
+    def items_of_points(self, course: str, points: Iterable[str]) -> list[ItemOfPoints]:
+        """Return the items of a course that test at least one of these points, whoever tried them."""
+        rows = self.graph.read("items_of_points", course=course, points=sorted(points))
+        return [ItemOfPoints(row["item"], row["name"], frozenset(row["points"])) for row in rows]
 
     def practice(self, course: str) -> Practice:
         """Return what the students tried in a course, and how well they master it."""

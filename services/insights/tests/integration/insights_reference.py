@@ -1135,6 +1135,38 @@ def ready(
     return rows
 
 
+def practice(school: School, course: str, who: str) -> list[tuple[Any, ...]]:
+    """The items to practise in their order: the place of the point, the point, the item, the tries and the last one."""
+    mine = student(school, course, who)
+    weak = [
+        point
+        for point, row in mine.items()
+        if row["probability"] is not None and row["state"] != "mastered"
+    ]
+    missing = {point for point, row in mine.items() if row["state"] == "not mastered"}
+    lacking = {each for each, needed in prerequisites(school) if needed in missing - {each}}
+    weak.sort(key=lambda point: (point in lacking, round(mine[point]["probability"], 6), point))
+    tries: dict[str, list[Any]] = defaultdict(list)
+    for r in attempts(school, course, {who}):
+        tries[r.data.item_id].append(r)
+    listed: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    tested = tests(school)
+    for item in {
+        r.data.item_id for r in of(school.records, "attempt_record") if course in r.data.courses
+    }:
+        point = next((each for each in weak if each in tested[item]), None)
+        last = tries[item][-1] if tries[item] else None
+        if point and (last is None or last.data.outcome_thousandths < 500):
+            listed[point].append(
+                (last is None, last.timestamp if last else NOW, item, len(tries[item]))
+            )
+    return [
+        (place, point, item, number, None if is_new else moment)
+        for place, point in enumerate(weak, start=1)
+        for is_new, moment, item, number in sorted(listed[point])[:5]
+    ]
+
+
 def answers(school: School, course: str) -> dict[Any, dict[str, Any]]:
     given: dict[tuple[str, str], list[Any]] = defaultdict(list)
     answered: dict[str, int] = defaultdict(int)

@@ -178,6 +178,7 @@ def test_parquet_has_the_rows_of_json(client: TestClient, name: str) -> None:
         "next": "&student=s1&goal=fractions",
         "point": "&point=fractions",
         "ready": "&point=fractions",
+        "practice": "&student=s1",
         "travelling-weaknesses": "&next_course=C",
     }
     path = f"/{name}?course=C{more.get(name, '')}{'&group=g&other_group=g' if name == 'groups' else ''}"

@@ -30,7 +30,7 @@ from .schools import (
 )
 
 ALWAYS = (None, None)
-OF_ONE_STUDENT = ("student", "next")
+OF_ONE_STUDENT = ("student", "next", "practice")
 OF_ONE_POINT = ("point", "ready")
 NEEDS: dict[str, dict[str, Any]] = {
     "next": {"goal": "P1"},

@@ -249,6 +249,10 @@ def test_questions_that_teachers_ask_first_equal_the_reference(
         for who in people:
             of_student = asked(insights, "student", course=course, student=who).rows
             states[who] = {row.point: row.state for row in of_student}
+            to_practise = []
+            for row in asked(insights, "practice", course=course, student=who).rows:
+                to_practise.append((row.place, row.point, row.item, row.tries, row.last_tried))
+            assert to_practise == reference.practice(school, course, who)
         _prerequisites_are_in_order(insights, school, course, states)
         for point in POINTS:
             if not _is_known(room, point):

@@ -54,6 +54,7 @@ NEEDS = {
     "travelling-weaknesses": {"next_course": "D"},
     "point": {"point": "P1"},
     "ready": {"point": "P1"},
+    "practice": {"student": STUDENTS[3]},
 }
 PERSONAL_READS = (
     "student",
@@ -75,6 +76,7 @@ PERSONAL_READS = (
     "answers",
     "changes",
     "due",
+    "practice",
     "actions",
     "did-it-help",
     "review-points",
@@ -216,7 +218,7 @@ def test_each_role_gets_the_questions_of_the_table(room: Room, role: Any) -> Non
                 asked(insights, name, who, **parameters)
             assert refused.value.status == 403
             assert not audit.entries
-        elif role == "teacher" and name in {"student", "next"}:  # of no group
+        elif role == "teacher" and name in {"student", "next", "practice"}:  # of no group
             with pytest.raises(Refusal):
                 asked(insights, name, who, **parameters)
         else:
@@ -346,6 +348,7 @@ def showing_the_mark(room: Room, who: Caller) -> set[str]:
         "next": {"student": RESTRICTED, "goal": f"{MARK}law"},
         "point": {"point": "anemonelaw"},
         "ready": {"point": "anemonelaw"},
+        "practice": {"student": RESTRICTED},
         "groups": {"group": "g", "other_group": "g"},
         "travelling-weaknesses": {"next_course": "C"},
     }

@@ -122,6 +122,16 @@ MATCH (i:Item {id: id})-[:TESTS]->(k:KnowledgePoint)
 OPTIONAL MATCH (p:KnowledgePoint {id: k.canonical})
 RETURN DISTINCT i.id AS item, coalesce(p.id, k.id) AS point, coalesce(p.shown_as, p.name, p.id, k.name, k.id) AS name
 
+// name: items_of_points
+// Returns the items that test these points, which are canonical: those that a record puts into the course or assigns there,
+// and those that anybody tried there. `points` has those of the points that an item tests.
+UNWIND $points AS id
+MATCH (k:KnowledgePoint {canonical: id})<-[:TESTS]-(i:Item)
+WITH i, collect(DISTINCT id) AS points
+WHERE EXISTS { (i)<-[:DEFINES]-(:Definition)-[:IN_COURSE|ASSIGNED_TO]->(:Course {id: $course}) }
+  OR EXISTS { (i)<-[:OF_ITEM]-(:Attempt)-[:IN_COURSE]->(:Course {id: $course}) }
+RETURN i.id AS item, coalesce(i.name, i.id) AS name, points
+
 // name: mistakes
 // Returns a row for each mistake of these students in a course during a period and each point behind it, with null if
 // no point is known. A mistake is an ErrorRecord, or an attempt with an outcome below a half and words about it.

@@ -33,6 +33,7 @@ from edugraph_insights.questions import (
     student,
     terms,
     ties,
+    to_practise,
     today,
     together,
     travelling_weaknesses,
@@ -80,6 +81,7 @@ QUESTIONS: Mapping[str, Question[Any, Any]] = {
         spread,
         due,
         terms,
+        to_practise,
         actions,
         did_it_help,
     )

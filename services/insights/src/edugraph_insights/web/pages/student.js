@@ -11,6 +11,7 @@ import { whyOf } from '../reasons.js';
 import { link, state } from '../state.js';
 import { day, dayInWords, dayOf, number, plural, sentences, share, t, told } from '../words.js';
 import { dueOfOne } from './due.js';
+import { toPractise } from './practice.js';
 import { recordsTable } from './records.js';
 
 const MOST_DRAWN = 1000; // records of the timeline
@@ -35,6 +36,7 @@ export function student({ asked, questions, person, sees, drafts }) {
     ], [
       questions.has('actions') && contact(one, { acts: mayAct({ questions, person }), drafts: mayDraft({ questions, person, drafts }) }),
       questions.has('next') && block(t('student.next'), () => next(points, one), { 'data-question': 'next' }),
+      questions.has('practice') && block(t('practice.title'), () => toPractise(one), { 'data-question': 'practice' }),
       questions.has('due') && block(t('due.title'), () => dueOfOne(one), { 'data-question': 'due' }),
       questions.has('handed-in') && block(t('student.handed_in'), () => handedIn(one), { 'data-question': 'handed-in' }),
     ]),
