@@ -2,6 +2,7 @@
 // How does this course stand? For who answers for it, and for an analyst.
 
 import { ask } from '../api.js';
+import { wordsForm } from '../asking.js';
 import { chart } from '../charts.js';
 import { bar, block, colour, h, hiddenRows, how, recordsLink, table, value } from '../parts.js';
 import { changed, link, state } from '../state.js';
@@ -15,6 +16,7 @@ export function overview({ asked, questions, courses }) {
   const weak = () => ask('/weak-points', asked); // both blocks are given one answer, which is remembered
   return [
     h('h1', {}, t('overview.title')),
+    wordsForm(),
     block(t('overview.standing'), () => standing(weak, asked, questions), { class: 'standing' }),
     block(t('overview.weakest'), () => weakest(weak), { 'data-question': 'weak-points' }),
     questions.has('difficulty') && courses.length > 1 && comparison(asked, questions, courses),

@@ -2,6 +2,7 @@
 // How do the courses of the school stand, term by term? For a head of school, and for an analyst, who sees cells.
 
 import { ask } from '../api.js';
+import { wordsForm } from '../asking.js';
 import { keepingFocus } from '../focus.js';
 import { viewSignal } from '../lifetime.js';
 import { block, compare, h, hiddenRows, how, refusal, table, value } from '../parts.js';
@@ -24,6 +25,7 @@ export function school({ courses, groups, asked, questions, sees }) {
     h('p', { class: 'lead' }, plural('school.courses', courses.length), ' ', t(`school_sees.${sees.replace(' ', '_')}`)),
     block(t('school.terms'), () => courseTerms(courses, questions), { 'data-question': 'terms' }),
     questions.has('groups') && groupComparison(courses, groups, asked),
+    wordsForm(),
   ];
 }
 

@@ -3,6 +3,7 @@
 
 import { actionForm, mayAct } from '../acting.js';
 import { ask } from '../api.js';
+import { wordsForm } from '../asking.js';
 import { draftForm, mayDraft } from '../drafting.js';
 import { heatMap } from '../heat.js';
 import { around, block, columns, copyNames, folded, h, hiddenFindings, how, peopleLinks, recordsLink, value } from '../parts.js';
@@ -21,6 +22,7 @@ const OLD_SCHOOL_DAYS = 5; // from this many on, it is said that the last record
 export function today({ asked, questions, person, drafts }) {
   return [
     h('h1', {}, t('today.title')),
+    wordsForm(),
     columns([
       block(t('today.actions'), () => actions(asked, questions, mayAct({ questions, person })), { 'data-question': 'today' }),
       questions.has('grid') && block(t('today.grid'), () => grid(asked), { 'data-question': 'grid' }),
