@@ -61,6 +61,7 @@ def test_the_model_reads_marks_and_no_name_of_a_student() -> None:
     """Out: the marks of students in `Names.marked`, or the names of `NamedThing`."""
     of = basis("Did Anna Keller or ben adeyemi or S03 or Keller get adding fractions wrong?")
     assert of.text == "Did <s1> or <s2> or <s3> or <s1> get <p1> wrong?"
+    assert "Keller" not in of.model_dump_json()
     model = saying("point", point="p1")
     assert chosen_by(of, model).state == "chosen"
     [request] = model.asked
