@@ -166,6 +166,9 @@ bench-growth: env-dev test-servers ## whether writes cost more in a larger graph
 bench-persons: env-dev test-servers ## seconds until a late list of 10,000 ids with 20 records each is applied (goal 300); BENCH_ARGS="--aliases 1000"
 	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_persons.py $(BENCH_ARGS)
 
+bench-schools: env-dev test-servers ## how much slower a school becomes while another one on the same RabbitMQ and Redis imports (goal 1.2 times)
+	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_schools.py $(BENCH_ARGS)
+
 bench-first-load: env-dev ## seconds of a first load by neo4j-admin database import, beside the importer's (BENCH_ARGS="--records 100000")
 	@PYTHONPATH=.:tests $(RUN) python benchmarks/bench_first_load.py $(BENCH_ARGS)
 
