@@ -1,6 +1,7 @@
 """`make version VERSION=0.2.0`: writes the version of a release everywhere; without VERSION it prints the version.
 
-The version stands in the packages, in the lock files, in the images and in the chart. `--check` fails if they differ.
+The version stands in the packages, in the lock files, in the images, in the chart and in the example of a fleet.
+`--check` fails if they differ.
 """
 
 import argparse
@@ -23,6 +24,7 @@ PLACES = {
     "research/uv.lock": rf'^name = "edugraph[a-z-]*"\nversion = "{VERSION}"$',
     "services/*/Dockerfile": rf"^ARG VERSION={VERSION}$",
     "compose.yaml": rf"\$\{{EDUGRAPH_VERSION:-{VERSION}\}}",
+    "deploy/fleet/schools/*/school.yaml": rf"^version: {VERSION}$",
     "deploy/k8s/Chart.yaml": rf"^(?:version|appVersion): {VERSION}$",
 }
 

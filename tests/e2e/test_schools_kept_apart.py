@@ -15,7 +15,6 @@ import httpx
 import pika
 import pytest
 from beside import scripted_provider
-from engines import SLOW
 from every_store import Ground
 from marked_data import STUDENT, Marked, hits_of
 from several_schools import School, running, shared_servers
@@ -27,7 +26,7 @@ from edugraph_common.contracts.personal_data import Store
 from edugraph_common.contracts.routes import QUEUES
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
-SEEDS = range(6 if SLOW else 2)
+SEEDS = range(2)
 # Each word of a school is in every name and text of it.
 WORDS = {"harbour": "zephyranthes", "lakeside": "quillaja"}
 SOURCE = "platform"
