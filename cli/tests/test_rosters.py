@@ -3,6 +3,7 @@
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -111,3 +112,19 @@ def test_what_is_no_roster_is_told_in_a_sentence_and_nothing_is_written(tmp_path
     )
     assert zone.exit_code == 2
     assert "Moon/Base is not a known time zone" in " ".join(zone.output.split())
+
+
+def test_a_fault_while_reading_is_not_taken_for_a_wrong_time_zone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out: the time zone before the `try` in `read_roster_file`."""
+
+    def fail(*_: Any) -> None:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr("edugraph_cli.commands.rosters.read_roster", fail)
+    path = tmp_path / "roster.zip"
+    path.write_bytes(b"PK")
+    said = CliRunner().invoke(app, ["roster", str(path), "-o", str(tmp_path / "out.ndjson")])
+    assert str(said.exception) == "a fault of ours"
+    assert "time zone" not in said.output

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import typer
 from pydantic import TypeAdapter, ValidationError
@@ -362,6 +363,14 @@ def platforms_of(prefixes: str, platform: str | None) -> Platforms:
     except ValidationError:
         stop("EDUGRAPH_PLATFORM_PREFIXES is not a JSON object of texts.", INVALID)
     return Platforms({platform_key(name): prefix for name, prefix in by_name.items()}, platform)
+
+
+def zone_called(name: str) -> ZoneInfo:
+    """Return a time zone. End the command if no time zone has this name."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError):
+        stop(f"{name} is not a known time zone; use a name such as Asia/Shanghai.", INVALID)
 
 
 def check_file(path: Path) -> None:

@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 import typer
 
-from edugraph_cli.commands.importing import platforms_of
+from edugraph_cli.commands.importing import platforms_of, zone_called
 from edugraph_cli.display import (
     FAILED,
     INVALID,
@@ -134,11 +133,9 @@ def pull_oneroster(  # noqa: PLR0917 - they are options of a command
     the credentials. Each may be in a file: a variable of this name with _FILE at its end names it. The source is of
     the kind roster. Exits with 2 if the roster cannot be read.
     """
-    try:
-        zone = ZoneInfo(time_zone)
-    except (KeyError, ValueError):
-        stop(f"{time_zone} is not a known time zone; use a name such as Asia/Shanghai.", INVALID)
-    settings = RosterSettings(Platforms(), datetime.now(UTC), zone, person_key=person_key)
+    settings = RosterSettings(
+        Platforms(), datetime.now(UTC), zone_called(time_zone), person_key=person_key
+    )
     try:
         if token_url is None:
             token = secret_from_environment("EDUGRAPH_PULL_TOKEN")

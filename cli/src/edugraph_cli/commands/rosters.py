@@ -5,11 +5,10 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, cast, get_args
-from zoneinfo import ZoneInfo
 
 import typer
 
-from edugraph_cli.commands.importing import check_file, platforms_of
+from edugraph_cli.commands.importing import check_file, platforms_of, zone_called
 from edugraph_cli.display import INVALID, print_table, say, stop
 from edugraph_cli.options import Prefixes
 from edugraph_common.sources.compression import compressing, content_encoding_of
@@ -76,16 +75,16 @@ def read_roster_file(  # noqa: PLR0917 - typer makes options of the parameters
             stop(f"--other-ids takes one of {', '.join(OTHER_IDS)}, and not {column}.", INVALID)
         chosen.append(cast("OtherIds", column))
     platforms = platforms_of(prefixes, platform)
+    settings = RosterSettings(
+        platforms,
+        datetime.now(UTC),
+        zone_called(time_zone),
+        platform,
+        person_key,
+        source,
+        tuple(chosen),
+    )
     try:
-        settings = RosterSettings(
-            platforms,
-            datetime.now(UTC),
-            ZoneInfo(time_zone),
-            platform,
-            person_key,
-            source,
-            tuple(chosen),
-        )
         with file.open("rb") as archive:
             roster = read_roster(archive, settings)
         left = (
@@ -93,8 +92,6 @@ def read_roster_file(  # noqa: PLR0917 - typer makes options of the parameters
         )
     except MalformedFile as problem:
         stop(f"{file}: {problem}", INVALID)
-    except (KeyError, ValueError):
-        stop(f"{time_zone} is not a known time zone; use a name such as Asia/Shanghai.", INVALID)
     with output.open("wb") as raw, compressing(raw, content_encoding_of(output.name)) as packed:
         for record in roster.records:
             packed.write(f"{json.dumps(record, ensure_ascii=False)}\n".encode())
