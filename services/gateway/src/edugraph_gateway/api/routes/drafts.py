@@ -1,38 +1,37 @@
 """POST /v1/drafts: let a model write a draft of feedback or a summary, from records that insights permits."""
 
-import hashlib
 from datetime import timedelta
 from functools import partial
 
 from fastapi import APIRouter, Request
-from pydantic import ValidationError
 
 from edugraph_common.contracts.api import Accepted
 from edugraph_common.contracts.drafts import DraftBasis
 from edugraph_common.contracts.messages import WriteDraft
 from edugraph_common.runtime.messaging.publisher import task_id_for
 from edugraph_common.runtime.service.described_body import described_body
-from edugraph_common.runtime.service.problems import Refusal
 from edugraph_common.runtime.shared_state.callers import Caller
-from edugraph_common.runtime.shared_state.draft_permits import permit_of
 from edugraph_gateway.api.dependencies import (
     AUDIT_TIMEOUT_SECONDS,
     AuditTrailDep,
     IntakeDep,
     PersonalReader,
 )
+from edugraph_gateway.api.permitted_work import PermittedWork, take
 from edugraph_gateway.auth.audit_trail import AuditTrail
 from edugraph_gateway.deadlines import in_time
-from edugraph_gateway.problems import invalid, problem_responses
-from edugraph_gateway.submission.idempotency import Done, IdempotencyKey, idempotent_run, key_name
+from edugraph_gateway.problems import problem_responses
+from edugraph_gateway.submission.idempotency import IdempotencyKey
 from edugraph_gateway.submission.intake import Intake
-from edugraph_gateway.submission.request_body import SMALL_BODY_BYTES, json_body
 from edugraph_gateway.submission.submit import Task
 
 router = APIRouter(tags=["drafts"])
-QUEUE = "llm_analysis"
 # A person waits for the draft.
 DRAFT_DEADLINE = timedelta(minutes=5)
+NO_PERMIT = (
+    "There is no permit for these records; ask for them first, and send them unchanged: "
+    "POST /v1/insights/draft-permits."
+)
 
 
 @router.post(
@@ -52,17 +51,8 @@ async def write_draft(
 
     The result of the task is the draft. Nobody else is sent it. Each of its sentences cites records by their numbers.
     """
-    intake.backpressure.check(QUEUE)
-    body = await json_body(request, intake.limits, SMALL_BODY_BYTES)
-    try:
-        basis = DraftBasis.model_validate_json(body)
-    except ValidationError as error:
-        raise invalid(error) from None
-    fingerprint = hashlib.sha256(body).hexdigest()
 
-    async def first() -> Done:
-        # Within `first`, so that a repeated request gets its answer also when the permit has ended.
-        permit = await _permit(caller, basis, intake)
+    async def send(basis: DraftBasis, permit: str) -> Accepted:
         await _note(caller, basis, trail, intake)
         submitter = intake.submitter
         message = WriteDraft(
@@ -72,30 +62,10 @@ async def write_draft(
             permit=permit,
         )
         task = Task("write_draft_task", message, task_id_for(message.job_id, "draft"))
-        return Done(fingerprint, await submitter.send_task(task, caller.client_id))
+        return await submitter.send_task(task, caller.client_id)
 
-    async def seen() -> str:
-        return fingerprint
-
-    name = key_name(caller.client_id, "drafts", idempotency_key) if idempotency_key else None
-    return await idempotent_run(intake.idempotency, name, first, seen)
-
-
-async def _permit(caller: Caller, basis: DraftBasis, intake: Intake) -> str:
-    """Return the permit of these records. Raises Refusal 403 if the caller has none, and Retryable."""
-    permit = permit_of(caller, basis)
-    is_valid = await in_time(
-        partial(intake.draft_permits.holds, permit),
-        AUDIT_TIMEOUT_SECONDS,
-        intake.submitter.threads,
-    )
-    if not is_valid:
-        words = (
-            "There is no permit for these records; ask for them first, and send them unchanged: "
-            "POST /v1/insights/draft-permits."
-        )
-        raise Refusal(403, "rows", words, caller.client_id)
-    return permit
+    work = PermittedWork("drafts", DraftBasis, NO_PERMIT, send)
+    return await take(request, caller, intake, work, idempotency_key)
 
 
 async def _note(caller: Caller, basis: DraftBasis, trail: AuditTrail, intake: Intake) -> None:
