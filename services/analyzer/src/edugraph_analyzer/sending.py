@@ -57,6 +57,12 @@ class Payer:
             raise Unanswerable("the provider's content filter refused it")
         return response
 
+    def cost_of(self, response: LLMResponse) -> float:
+        """Return the cost of a response by the model's price."""
+        return cost_of(
+            self.price, response.input_tokens, response.output_tokens, response.cached_tokens
+        )
+
     def _count_lost(self, input_tokens: int, output_tokens: int) -> None:
         self._count(input_tokens, output_tokens, 0, estimated=True)
 

@@ -6,11 +6,11 @@ from datetime import datetime
 
 import structlog
 
-from edugraph_analyzer.costs import Spending, cost_of
+from edugraph_analyzer.costs import Spending
 from edugraph_analyzer.course_names import CourseNames, MembersUnknown
 from edugraph_analyzer.drafting.prompt import MODEL_OF, DraftRequest, request_of
 from edugraph_analyzer.drafting.sentences import CheckedSentences, checked, entries_of
-from edugraph_analyzer.prompting.questions import LLMResponse, Unanswerable, repair_of
+from edugraph_analyzer.prompting.questions import Unanswerable, repair_of
 from edugraph_analyzer.sending import Completes, Payer
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.drafts import CitedRecord, Draft, DraftBasis, DraftSentence
@@ -122,10 +122,11 @@ class DraftWriter:
         """
         request = asked.request
         client = self.client()
+        payer = self._payer
         cost = 0.0
         for _ in range(2):
-            response = self._payer.send(client, request, _no_check)
-            cost += self._cost_of(response)
+            response = payer.send(client, request, _no_check)
+            cost += payer.cost_of(response)
             entries = entries_of(response.text)
             if entries is not None:
                 client.judge("")
@@ -147,10 +148,6 @@ class DraftWriter:
         job_id = f"drafts-{self.now():%Y-%m-%d}"
         price = self.settings.price_of(self._model)
         return Payer(self.spending, job_id, "draft", self._model, price)
-
-    def _cost_of(self, response: LLMResponse) -> float:
-        price = self.settings.price_of(self._model)
-        return cost_of(price, response.input_tokens, response.output_tokens, response.cached_tokens)
 
 
 def failed(message: WriteDraft, reason: str) -> Draft:

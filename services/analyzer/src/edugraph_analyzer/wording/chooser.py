@@ -6,9 +6,9 @@ from datetime import datetime
 
 import structlog
 
-from edugraph_analyzer.costs import Spending, cost_of
+from edugraph_analyzer.costs import Spending
 from edugraph_analyzer.course_names import CourseNames, MembersUnknown
-from edugraph_analyzer.prompting.questions import LLMResponse, Unanswerable, repair_of
+from edugraph_analyzer.prompting.questions import Unanswerable, repair_of
 from edugraph_analyzer.sending import Completes, Payer
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_analyzer.wording.offline import offline_choice
@@ -95,11 +95,12 @@ class QuestionChooser:
         first = request_of(basis, text, self.settings, members, self.new_id)
         request = first
         client = self.client()
+        payer = self._payer
         cost = 0.0
         problem = ""
         for _ in range(2):
-            response = self._payer.send(client, request, _no_check)
-            cost += self._cost_of(response)
+            response = payer.send(client, request, _no_check)
+            cost += payer.cost_of(response)
             try:
                 choice = choice_of(response.text, basis)
             except NotAChoice as wrong:
@@ -123,10 +124,6 @@ class QuestionChooser:
         job_id = f"questions-{self.now():%Y-%m-%d}"
         price = self.settings.price_of(self._model)
         return Payer(self.spending, job_id, "question", self._model, price)
-
-    def _cost_of(self, response: LLMResponse) -> float:
-        price = self.settings.price_of(self._model)
-        return cost_of(price, response.input_tokens, response.output_tokens, response.cached_tokens)
 
 
 def refused(message: ChooseQuestion, reason: Refusal) -> ChosenQuestion:
