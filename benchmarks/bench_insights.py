@@ -483,7 +483,7 @@ def reading(servers: Servers) -> Insights:
         audit=audit,
         views=nobody,
         action_permits=nobody,
-        draft_permits=nobody,
+        model_permits=nobody,
         ping_redis=lambda: None,
         now=lambda: NOW,
         columns=ColumnStore(graph, servers.changes().since, UTC),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+from edugraph_analyzer.asking import Asker
 from edugraph_analyzer.course_names import CourseNames
 from edugraph_analyzer.prompting.questions import LLMResponse
 from edugraph_analyzer.settings import AnalyzerSettings
@@ -109,7 +110,7 @@ class RowsOfSchool:
 def insights_of(graph: Any) -> Insights:
     settings = InsightsSettings.model_construct(head_sees="persons", school_time_zone="UTC")
     parts: dict[str, Any] = dict.fromkeys(
-        ("key_ring", "issuer", "audit", "views", "action_permits", "draft_permits", "ping_redis")
+        ("key_ring", "issuer", "audit", "views", "action_permits", "model_permits", "ping_redis")
     )
     return Insights(settings=settings, graph=graph, now=lambda: NOW, **parts)
 
@@ -160,10 +161,10 @@ def chosen_by(
     members: Any = SimpleNamespace(of=lambda ids: dict.fromkeys(ids, people))
     client: Any = model
     budget: Any = spending or Spending()
-    chooser = QuestionChooser(
+    asker = Asker(
         settings, lambda: client, budget, members, CourseNames, lambda: "0" * 32, lambda: NOW
     )
-    return chooser.choose(ChooseQuestion(job_id="j", basis=basis, permit="0" * 64))
+    return QuestionChooser(asker).choose(ChooseQuestion(job_id="j", basis=basis, permit="0" * 64))
 
 
 @dataclass(frozen=True)

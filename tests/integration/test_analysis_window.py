@@ -74,7 +74,7 @@ class World:
             jobs=self.jobs,
             windows=self.windows,
             members=None,  # type: ignore[arg-type]  # asked by the pipeline, which is this world
-            draft_permits=None,  # type: ignore[arg-type]
+            model_permits=None,  # type: ignore[arg-type]
             blobs=self.blobs,
             now=lambda: self.clock,
             pack_size=PACK,

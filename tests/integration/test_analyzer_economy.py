@@ -333,7 +333,7 @@ def test_a_cancelled_pack_is_left_out_once_the_provider_has_nothing_of_it(
         jobs=jobs,
         windows=AnalysisWindows(redis),
         members=nobody,
-        draft_permits=nobody,
+        model_permits=nobody,
         blobs=nobody,
         now=lambda: now,
         pack_size=PACK,

@@ -47,7 +47,7 @@ def analyzer(server: "redis.Redis", tmp_path: Path) -> AnalyzerService:
         jobs=Jobs(server),
         windows=AnalysisWindows(server),
         members=CourseMembers(server),
-        draft_permits=None,  # type: ignore[arg-type]
+        model_permits=None,  # type: ignore[arg-type]
         blobs=Blobs(str(tmp_path)),
         now=lambda: NOW,
         pack_size=PACK,

@@ -90,7 +90,7 @@ def test_the_service_asks_the_importer_once_and_waits(
         jobs=Jobs(server),
         windows=AnalysisWindows(server),
         members=members,
-        draft_permits=None,  # type: ignore[arg-type]
+        model_permits=None,  # type: ignore[arg-type]
         blobs=nobody,
         now=lambda: NOW,
         pack_size=10,
@@ -140,7 +140,7 @@ def test_each_record_of_a_pack_is_counted_also_one_without_text(
         jobs=Jobs(server),
         windows=AnalysisWindows(server),
         members=members,
-        draft_permits=None,  # type: ignore[arg-type]
+        model_permits=None,  # type: ignore[arg-type]
         blobs=nobody,
         now=lambda: NOW,
         pack_size=10,

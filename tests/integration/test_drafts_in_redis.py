@@ -15,9 +15,9 @@ from edugraph_common.contracts.messages import WriteDraft
 from edugraph_common.contracts.personal_data import patterns_of
 from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
-from edugraph_common.runtime.shared_state.draft_permits import (
+from edugraph_common.runtime.shared_state.model_permits import (
     PERMIT_LIFETIME,
-    DraftPermits,
+    ModelPermits,
     permit_of,
 )
 from edugraph_common.runtime.shared_state.redis_texts import RedisTexts
@@ -113,7 +113,7 @@ def test_a_spent_budget_ends_the_drafts_of_a_day(client: "redis.Redis") -> None:
 
 def test_an_erasure_ends_permit_and_draft(client: "redis.Redis") -> None:
     """Out: `student_ids` in STUDENT_FIELDS, the eraser of an entry, or the look at the value of a permit."""
-    permits = DraftPermits(client)
+    permits = ModelPermits(client)
     permits.give(TEACHER, BASIS)
     [key] = client.scan_iter("edugraph:draft-permit:*")
     assert 0 < client.pttl(key) <= PERMIT_LIFETIME.total_seconds() * 1_000

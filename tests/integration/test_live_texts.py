@@ -285,7 +285,7 @@ def analyzer(client: Any, tmp_path: Path) -> AnalyzerService:
         jobs=Jobs(client),
         windows=AnalysisWindows(client),
         members=CourseMembers(client),
-        draft_permits=None,  # type: ignore[arg-type]
+        model_permits=None,  # type: ignore[arg-type]
         blobs=Blobs(str(tmp_path)),
         now=lambda: NOW,
         pack_size=10,

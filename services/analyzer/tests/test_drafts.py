@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from edugraph_analyzer.asking import Asker
 from edugraph_analyzer.course_names import CourseNames, MembersUnknown
 from edugraph_analyzer.drafting.sentences import (
     LONGEST_SENTENCE,
@@ -125,7 +126,7 @@ def writer(
     of: Any = None,
 ) -> DraftWriter:
     ids = iter(f"{number:016x}" for number in range(1, 100))
-    return DraftWriter(
+    asker = Asker(
         settings,
         lambda: model,
         spending or Spending(),  # type: ignore[arg-type]
@@ -134,6 +135,7 @@ def writer(
         lambda: next(ids),
         lambda: NOW,
     )
+    return DraftWriter(asker)
 
 
 def sentences_in(entries: list[str]) -> str:
@@ -432,7 +434,7 @@ def service(write: Any, permits: list[bool]) -> AnalyzerService:
     return AnalyzerService(
         **fields,
         pipeline=pipeline,
-        draft_permits=SimpleNamespace(holds=lambda _: permits.pop(0)),  # type: ignore[arg-type]
+        model_permits=SimpleNamespace(holds=lambda _: permits.pop(0)),  # type: ignore[arg-type]
         now=lambda: NOW,
         pack_size=10,
         packs_in_queue=10,

@@ -30,7 +30,7 @@ from edugraph_common.contracts.permissions import SCOPES
 from edugraph_common.contracts.wordings import AskableQuestion, NamedThing, WordsBasis
 from edugraph_common.runtime.messaging.publisher import task_id_for
 from edugraph_common.runtime.shared_state.callers import Caller
-from edugraph_common.runtime.shared_state.draft_permits import permit_of
+from edugraph_common.runtime.shared_state.model_permits import permit_of
 from edugraph_gateway.app import make_application
 from edugraph_gateway.auth.admission import missing_scope
 from edugraph_gateway.gateway import open_gateway
@@ -162,7 +162,7 @@ def application(
             analysed_by=lambda *_, **__: ("default",),
         ),
         action_permits=SimpleNamespace(has=lambda *asked: asked == permit),
-        draft_permits=SimpleNamespace(holds=lambda asked: asked == draft_permit),
+        model_permits=SimpleNamespace(holds=lambda asked: asked == draft_permit),
         upload_slots=dataclasses.replace(gateway.intake.upload_slots, broker_answers=answers),
     )
 

@@ -30,6 +30,7 @@ import redis
 import structlog
 
 from edugraph_analyzer import telemetry
+from edugraph_analyzer.asking import Asker
 from edugraph_analyzer.cache.single_flight import SingleFlight
 from edugraph_analyzer.cache.store import AnswerStore
 from edugraph_analyzer.costs import Spending, Usage, cost_of, estimated_tokens, split_in_proportion
@@ -383,19 +384,14 @@ class Pipeline:
 
     def draft_writer(self, now: Callable[[], datetime]) -> DraftWriter:
         """Return the writer of drafts. It asks through the same client, limits and prices."""
-        return DraftWriter(
-            self._settings,
-            self._llm,
-            self._spending,
-            self._members,
-            self._prepared,
-            self._new_id,
-            now,
-        )
+        return DraftWriter(self._asker(now))
 
     def question_chooser(self, now: Callable[[], datetime]) -> QuestionChooser:
         """Return the chooser of questions. It asks through the same client, limits and prices."""
-        return QuestionChooser(
+        return QuestionChooser(self._asker(now))
+
+    def _asker(self, now: Callable[[], datetime]) -> Asker:
+        return Asker(
             self._settings,
             self._llm,
             self._spending,

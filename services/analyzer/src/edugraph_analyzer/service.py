@@ -44,8 +44,8 @@ from edugraph_common.runtime.messaging.lost_jobs import send_lost_job
 from edugraph_common.runtime.messaging.publisher import send, task_id_for
 from edugraph_common.runtime.shared_state.analysis_window import START, AnalysisWindows
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
-from edugraph_common.runtime.shared_state.draft_permits import DraftPermits
 from edugraph_common.runtime.shared_state.job_store import Jobs
+from edugraph_common.runtime.shared_state.model_permits import ModelPermits
 from edugraph_common.runtime.shared_state.object_store import Blobs, cancelled_key
 from edugraph_common.runtime.shared_state.stored_jobs import load_job, store_analysis
 from edugraph_common.sources.rows import latest_timestamp, parse_rows
@@ -91,7 +91,7 @@ class AnalyzerService:
     jobs: Jobs
     windows: AnalysisWindows
     members: CourseMembers
-    draft_permits: DraftPermits
+    model_permits: ModelPermits
     blobs: Blobs
     now: Callable[[], datetime]
     pack_size: int
@@ -408,7 +408,7 @@ class AnalyzerService:
         Raises Retryable, and Wait while the provider or the importer lets the question wait. A question whose
         deadline would pass meanwhile fails, since a person waits for it.
         """
-        if not self.draft_permits.holds(message.permit):
+        if not self.model_permits.holds(message.permit):
             return not_chosen(message, "ended")
         try:
             return self.pipeline.question_chooser(self.now).choose(message)
@@ -423,7 +423,7 @@ class AnalyzerService:
 
     def may_keep(self, message: WriteDraft) -> bool:
         """Return whether the draft is still permitted: nobody in it was erased since insights gave the permit."""
-        return self.draft_permits.holds(message.permit)
+        return self.model_permits.holds(message.permit)
 
     def _draft_waits(self, message: WriteDraft, reason: str, seconds: float) -> Draft:
         """Raise Wait, or return a failed draft if its deadline would pass meanwhile."""

@@ -30,9 +30,9 @@ from edugraph_common.runtime.service.cached import cached_for
 from edugraph_common.runtime.service.settings import Settings, settings_or_exit
 from edugraph_common.runtime.shared_state.analysis_window import AnalysisWindows
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
-from edugraph_common.runtime.shared_state.draft_permits import DraftPermits
 from edugraph_common.runtime.shared_state.job_store import Jobs, redis_of
 from edugraph_common.runtime.shared_state.live_texts import LiveTurns
+from edugraph_common.runtime.shared_state.model_permits import ModelPermits
 from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.runtime.shared_state.server_checks import ask_blobs, ask_redis
 
@@ -100,7 +100,7 @@ def make_worker(settings: Settings, model: AnalyzerSettings) -> App:
             jobs=jobs,
             windows=AnalysisWindows(client),
             members=members,
-            draft_permits=DraftPermits(client),
+            model_permits=ModelPermits(client),
             blobs=blobs,
             now=lambda: datetime.now(UTC),
             pack_size=model.pack_size,

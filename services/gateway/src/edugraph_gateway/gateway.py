@@ -29,10 +29,10 @@ from edugraph_common.runtime.shared_state.audit import Audit
 from edugraph_common.runtime.shared_state.bootstrap_key import KeysWithBootstrap
 from edugraph_common.runtime.shared_state.callers import KeyRing
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
-from edugraph_common.runtime.shared_state.draft_permits import DraftPermits
 from edugraph_common.runtime.shared_state.job_store import Jobs, redis_of
 from edugraph_common.runtime.shared_state.live_counts import LiveCounts
 from edugraph_common.runtime.shared_state.live_waiting import LiveWaiting
+from edugraph_common.runtime.shared_state.model_permits import ModelPermits
 from edugraph_common.runtime.shared_state.object_store import Blobs
 from edugraph_common.runtime.shared_state.oidc import Issuer
 from edugraph_common.runtime.shared_state.rate_limiter import RateLimiter
@@ -200,7 +200,7 @@ def open_gateway(
             unproven_slots=CapacityLimiter(UNPROVEN_AT_A_TIME),
             sources=SourceRegistry(client),
             action_permits=ActionPermits(client),
-            draft_permits=DraftPermits(client),
+            model_permits=ModelPermits(client),
         ),
         records=RecordReceiver(live, live_counts, now, threads),
         statements=statements,

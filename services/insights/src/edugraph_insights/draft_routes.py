@@ -48,5 +48,5 @@ def permit_draft(
     if wanted.student_id is not None:
         about = ("student", wanted.student_id)
     insights.note_shown(caller, "records of a draft", about, purpose)
-    insights.draft_permits.give(caller, basis)
+    insights.model_permits.give(caller, basis)
     return basis

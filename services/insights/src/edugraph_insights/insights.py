@@ -18,10 +18,10 @@ from edugraph_common.runtime.shared_state.audit import Audit
 from edugraph_common.runtime.shared_state.bootstrap_key import KeysWithBootstrap
 from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller, KeyRing
 from edugraph_common.runtime.shared_state.digests import DigestMails, Digests
-from edugraph_common.runtime.shared_state.draft_permits import DraftPermits
 from edugraph_common.runtime.shared_state.graph_changes import GraphChanges
 from edugraph_common.runtime.shared_state.job_store import redis_of
 from edugraph_common.runtime.shared_state.lti import LaunchReader, UsedNonces, platforms_of
+from edugraph_common.runtime.shared_state.model_permits import ModelPermits
 from edugraph_common.runtime.shared_state.oidc import Issuer, keeper_of
 from edugraph_common.runtime.shared_state.rate_limiter import RateLimiter
 from edugraph_common.runtime.shared_state.saved_views import SavedViews
@@ -105,7 +105,7 @@ class Insights:
     audit: Audit
     views: SavedViews
     action_permits: ActionPermits
-    draft_permits: DraftPermits
+    model_permits: ModelPermits
     ping_redis: Callable[[], None]
     now: Callable[[], datetime]
     sessions: Sessions | None = None
@@ -240,7 +240,7 @@ def open_insights(
         audit=Audit(client, secret_of(settings.privacy_secret)),
         views=SavedViews(client, timedelta(days=settings.view_retention_days)),
         action_permits=ActionPermits(client),
-        draft_permits=DraftPermits(client),
+        model_permits=ModelPermits(client),
         ping_redis=ping,
         now=now,
         sessions=sessions,

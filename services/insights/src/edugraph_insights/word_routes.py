@@ -44,7 +44,7 @@ def prepare_words(
     The gateway takes exactly this for some minutes (POST /v1/questions).
     """
     basis = basis_of(insights, caller, asked)
-    insights.draft_permits.give(caller, basis)
+    insights.model_permits.give(caller, basis)
     return basis
 
 

@@ -362,7 +362,7 @@ def reading(
         audit=audit or NotedAudit(),
         views=None,
         action_permits=None,
-        draft_permits=None,
+        model_permits=None,
         ping_redis=lambda: None,
         now=lambda: now,
         answers=answers,

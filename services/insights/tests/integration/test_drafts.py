@@ -198,7 +198,7 @@ def test_the_permit_is_for_what_was_returned_and_it_is_noted(
     noting: Any = replace(
         insights,
         audit=audit,
-        draft_permits=SimpleNamespace(give=lambda *permit: given.append(permit)),
+        model_permits=SimpleNamespace(give=lambda *permit: given.append(permit)),
     )
     wanted = WantedDraft(course_id="C", student_id="s00")
     with pytest.raises(Refusal) as refused:

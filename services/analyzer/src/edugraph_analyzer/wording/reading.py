@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from edugraph_analyzer.asking import NotUsable
 from edugraph_analyzer.findings.schema import read_json
 from edugraph_common.contracts.wordings import AskableQuestion, ParameterForm, WordsBasis
 
@@ -18,12 +19,8 @@ _EMPTY = (None, "", "null", "none")
 _OTHER_NAMES = str.maketrans({"_": "-", " ": "-"})
 
 
-class NotAChoice(Exception):
-    """The answer is not a permitted question with its parameters. `problem` quotes nothing of the answer."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem)
-        self.problem = problem
+class NotAChoice(NotUsable):
+    """The answer is not a permitted question with its parameters."""
 
 
 @dataclass(frozen=True)

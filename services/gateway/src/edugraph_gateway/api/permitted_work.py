@@ -14,7 +14,7 @@ from edugraph_common.contracts.drafts import DraftBasis
 from edugraph_common.contracts.wordings import WordsBasis
 from edugraph_common.runtime.service.problems import Refusal
 from edugraph_common.runtime.shared_state.callers import Caller
-from edugraph_common.runtime.shared_state.draft_permits import permit_of
+from edugraph_common.runtime.shared_state.model_permits import permit_of
 from edugraph_gateway.api.dependencies import AUDIT_TIMEOUT_SECONDS
 from edugraph_gateway.deadlines import in_time
 from edugraph_gateway.problems import invalid
@@ -79,7 +79,7 @@ async def _permit(caller: Caller, basis: B, intake: Intake, refusal: str) -> str
     """Return the permit of a body. Raises Refusal 403 if the caller has none, and Retryable."""
     permit = permit_of(caller, basis)
     is_valid = await in_time(
-        partial(intake.draft_permits.holds, permit),
+        partial(intake.model_permits.holds, permit),
         AUDIT_TIMEOUT_SECONDS,
         intake.submitter.threads,
     )

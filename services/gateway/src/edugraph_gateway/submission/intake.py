@@ -10,7 +10,7 @@ from edugraph_common.runtime.service.problems import Problem, Refusal
 from edugraph_common.runtime.shared_state.acceptance import AcceptanceNumbers
 from edugraph_common.runtime.shared_state.action_permits import ActionPermits
 from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
-from edugraph_common.runtime.shared_state.draft_permits import DraftPermits
+from edugraph_common.runtime.shared_state.model_permits import ModelPermits
 from edugraph_common.runtime.shared_state.source_registry import (
     NotOwnSource,
     SeveralSources,
@@ -45,7 +45,7 @@ class Intake:
     unproven_slots: CapacityLimiter
     sources: SourceRegistry
     action_permits: ActionPermits
-    draft_permits: DraftPermits
+    model_permits: ModelPermits
 
     async def next_acceptance_number(self) -> int:
         """Return the number that decides between two contents of one record with equal times. Raises Retryable."""

@@ -1,4 +1,4 @@
-"""A permit of a draft is for one caller and these very records, names nobody in its key, and ends with an erasure."""
+"""A permit is for one caller and this very basis, names nobody in its key, and ends with an erasure."""
 
 import json
 from typing import Any
@@ -8,9 +8,9 @@ import pytest
 from edugraph_common.contracts.drafts import Draft, DraftBasis
 from edugraph_common.contracts.personal_data import patterns_of
 from edugraph_common.runtime.shared_state.callers import Caller
-from edugraph_common.runtime.shared_state.draft_permits import (
+from edugraph_common.runtime.shared_state.model_permits import (
     PERMIT_LIFETIME,
-    DraftPermits,
+    ModelPermits,
     permit_of,
 )
 from edugraph_common.sources.person import ErasedPeople, Person, Scrubbed
@@ -49,8 +49,8 @@ def server() -> Server:
 
 
 @pytest.fixture
-def permits(server: Server) -> DraftPermits:
-    found = DraftPermits(server)  # type: ignore[arg-type]
+def permits(server: Server) -> ModelPermits:
+    found = ModelPermits(server)  # type: ignore[arg-type]
     found.give(TEACHER, BASIS)
     return found
 
@@ -68,14 +68,14 @@ def permits(server: Server) -> DraftPermits:
     ids=["another key", "another person", "nobody", "another course", "fewer", "another kind"],
 )
 def test_a_permit_is_for_one_caller_and_these_records(
-    permits: DraftPermits, caller: Caller, basis: DraftBasis
+    permits: ModelPermits, caller: Caller, basis: DraftBasis
 ) -> None:
     """Out, each alone: the client, the person or the basis in `permit_of`."""
     assert permits.holds(permit_of(TEACHER, BASIS))
     assert not permits.holds(permit_of(caller, basis))
 
 
-def test_a_permit_ends_and_its_key_names_nobody(permits: DraftPermits, server: Server) -> None:
+def test_a_permit_ends_and_its_key_names_nobody(permits: ModelPermits, server: Server) -> None:
     """Out: the lifetime, or the hash."""
     [key] = server.values
     assert server.lifetimes == [PERMIT_LIFETIME]
@@ -96,7 +96,7 @@ def erased(student: str) -> list[Person | ErasedPeople]:
 
 
 @pytest.mark.parametrize("student", ["S05", "S06"])
-def test_an_erasure_ends_the_permit(permits: DraftPermits, server: Server, student: str) -> None:
+def test_an_erasure_ends_the_permit(permits: ModelPermits, server: Server, student: str) -> None:
     """Out: `student_ids` in STUDENT_FIELDS, or the look at the value in `holds`."""
     for who in erased("S77"):
         assert Scrubbed(who, next(iter(server.values.values()))).removed == 0

@@ -3,7 +3,7 @@
 Insights knows which records a caller may see, and gives a permit for exactly these records. The records themselves
 travel with the request. An erasure of one of the students ends the permit, so that no draft about the student is kept
 (docs/adr/0150). The text of a question in words has such a permit, too, so that no text reaches a model whose names
-insights did not replace (docs/adr/0154).
+insights did not replace (docs/adr/0154). The keys in Redis and the route of insights have kept the name of drafts.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ import redis
 from edugraph_common.runtime.service.redis_errors import redis_errors
 from edugraph_common.runtime.shared_state.callers import Caller
 
-# A caller asks for the draft at once, and a draft that waits for the provider is given up before this time is over.
+# A caller asks at once, and work that waits for the provider is given up before this time is over.
 PERMIT_LIFETIME = timedelta(minutes=15)
 
 
@@ -29,7 +29,7 @@ class Basis(Protocol):
     def model_dump_json(self) -> str: ...
 
 
-class DraftPermits:
+class ModelPermits:
     """The permits that are valid now. Each method raises Retryable when Redis does not answer."""
 
     def __init__(self, client: "redis.Redis") -> None:
