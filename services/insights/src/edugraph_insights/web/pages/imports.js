@@ -5,6 +5,7 @@ import { bodyOf, call, json, untilSilence, write } from '../api.js';
 import { keepingFocus } from '../focus.js';
 import { viewSignal } from '../lifetime.js';
 import { asEnglish, block, h, refusal, saveFile, table, value } from '../parts.js';
+import { readBefore } from '../reading_again.js';
 import { learnRejects } from '../rejects.js';
 import { changed, link, state } from '../state.js';
 import { counts, courseSentAs, mender, rejects, sentAs, uploader } from '../uploading.js';
@@ -115,6 +116,7 @@ function report(job, section) {
     counts({ written: job.written, replaced: job.replaced, unchanged: job.unchanged, older: job.older, taken_back: job.taken_back, rejected: job.rejected, failed: job.failed, not_relevant: apart }),
     analysis.expected > 0 && h('p', { 'data-analysis': analysis.done }, t('imports.analysis', { done: number(analysis.done), of: number(analysis.expected), failed: number(analysis.failed), cached: number(analysis.cached) }), analysis.cost > 0 && ` ${t('imports.cost', { cost: price(analysis.cost) })}`),
     ended && job.written + job.replaced + job.unchanged + job.older > 0 && whereToLook(job),
+    ended && readBefore(job),
     job.errors.length > 0 && rejects(job.errors),
     h('p', { class: 'search no-print' },
       !ended && act(t('imports.cancel'), section, () => write('POST', `/v1/jobs/${job.job_id}/cancel`)),
