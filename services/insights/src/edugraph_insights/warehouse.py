@@ -1,7 +1,8 @@
 """Reads the tables of a warehouse: names, students, new records, and all records of some students.
 
 The rows have ids, moments and figures. They have no texts, no quotes and no teachers. Records of restricted students
-are left out. An import that runs at the same time may be in the rows in part; the next sync reads it whole.
+are left out, and so are hidden findings (docs/adr/0148). An import that runs at the same time may be in the rows in
+part; the next sync reads it whole.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from uuid import UUID
 
 from edugraph_common.runtime.shared_state.graph_changes import word_of
 from edugraph_insights.graph import STATEMENTS, Graph, Row
+from edugraph_insights.hidden_in_graph import ASPECT_OF, HiddenInGraph
 from edugraph_insights.whole_graph import hidden_nodes
 
 # Names of tables -> the rows of these tables.
@@ -108,6 +110,9 @@ def _first_students(graph: Graph, students: Sequence[str]) -> list[str]:
 
 def _names(graph: Graph) -> Iterator[Tables]:
     hidden = hidden_nodes(graph)
+    found = HiddenInGraph(graph)
+    for label in ASPECT_OF:
+        hidden |= {(label, name) for name in found.names(label)}
     for table, label in _NAMED.items():
         statement = STATEMENTS["warehouse_named"].replace("{label}", label)
         for page in _pages(graph, statement):
@@ -175,7 +180,11 @@ def _add_rows(
     for table in source.tables:
         statement = STATEMENTS[f"warehouse_{table}"].replace("{found}", begins)
         rows = found.setdefault(table, [])
+        read: list[Row] = []
         for row in graph.scan(statement, **parameters):
             # Another transaction may have deleted a node meanwhile. Its properties are null.
             if row["record"] is not None and row["student"] is not None:
-                rows.append(row)
+                read.append(row)
+        if table == "mistakes":
+            read = HiddenInGraph(graph).without_hidden(read)
+        rows += read

@@ -33,6 +33,7 @@ from edugraph_common.contracts.graph_schema import (
 from edugraph_common.contracts.id_owners import IdOwners, id_owners
 from edugraph_common.contracts.reviews import LABEL_OF
 from edugraph_insights.graph import STATEMENTS, Graph
+from edugraph_insights.hidden_in_graph import HiddenInGraph
 from edugraph_insights.small_groups import rounded
 
 MAX_FREQUENT_MISTAKES = 20
@@ -54,7 +55,8 @@ _NO_CONTENT = {
 def summary(graph: Graph, at_least_students: int = 0) -> GraphSummary:
     """Return counts by label and type without zeros, and the knowledge points with the most mistakes.
 
-    A knowledge point is left out if fewer than `at_least_students` students made mistakes at it. Restricted students
+    A knowledge point is left out if fewer than `at_least_students` students made mistakes at it, or if only hidden
+    findings name it. Restricted students
     do not count for this. Raises Retryable.
     """
 
@@ -71,15 +73,19 @@ def summary(graph: Graph, at_least_students: int = 0) -> GraphSummary:
     rows = graph.scan(
         STATEMENTS["frequent_mistakes"], limit=MAX_FREQUENT_MISTAKES, at_least=at_least_students
     )
-    mistakes = [
-        Mistakes(
+    frequent = list(rows)
+    hidden = HiddenInGraph(graph).names("KnowledgePoint", [row["id"] for row in frequent])
+    mistakes = []
+    for row in frequent:
+        if row["id"] in hidden:
+            continue
+        point = Mistakes(
             knowledge_point=row["id"],
             name=row["name"],
             mistakes=row["mistakes"],
             students=row["students"],
         )
-        for row in rows
-    ]
+        mistakes.append(point)
     return GraphSummary(
         nodes={label: number for label, number in sorted(nodes.items()) if number},
         relationships={name: number for name, number in sorted(relationships.items()) if number},

@@ -54,19 +54,20 @@ RETURN n.id AS record, n.written AS written, s.id AS student, coalesce(c.id, '')
   n.hints AS hints, n.late AS late
 
 // name: warehouse_mistakes
-// A mistake is an ErrorRecord, or an attempt with an outcome below a half and words about it.
+// A mistake is an ErrorRecord, or an attempt with an outcome below a half and words about it. `stated` are the types that the
+// record itself gives.
 {found}
 WITH s, n WHERE coalesce(s.restricted, false) = false AND (n:ErrorRecord OR (n.outcome < 500 AND
   trim(CASE WHEN coalesce(n.question, '') <> '' THEN n.question ELSE coalesce(n.response, '') END) <> ''))
-OPTIONAL MATCH (n)-[:OF_TYPE]->(e:ErrorType)
-WITH s, n, collect(DISTINCT e.id) AS types
+OPTIONAL MATCH (n)-[r:OF_TYPE]->(e:ErrorType)
+WITH s, n, collect(DISTINCT e.id) AS types, collect(DISTINCT CASE WHEN r.stated_as IS NULL THEN null ELSE e.id END) AS stated
 OPTIONAL MATCH (n)-[:CONCERNS]->(k:KnowledgePoint)
-WITH s, n, types, collect(DISTINCT k.id) AS points
+WITH s, n, types, stated, collect(DISTINCT k.id) AS points
 OPTIONAL MATCH (n)-[:OF_ITEM]->(i:Item)
 OPTIONAL MATCH (n)-[:IN_COURSE]->(c:Course)
 RETURN n.id AS record, n.written AS written, s.id AS student, coalesce(c.id, '') AS course, i.id AS item,
   toString(n.timestamp) AS at, coalesce(n.occurrence_count, 1) AS occurrences, coalesce(n.resolved, false) AS resolved,
-  n.severity AS severity, types, points
+  n.severity AS severity, types, points, stated
 
 // name: warehouse_messages
 // Returns messages and posts. `student` sent the message, or received it from a teacher. `other_student` received it from a

@@ -69,3 +69,38 @@ UNWIND $ids AS id
 MATCH (i:Item {id: id})
 WHERE i.name IS NOT NULL
 RETURN i.id AS id, i.name AS title
+
+// name: judged_findings
+// Returns the mistakes of a label with a finding that reviewers judged, with the texts that it read.
+MATCH (v:Review) WHERE v.record_id IS NOT NULL
+WITH DISTINCT v.record_id AS id
+MATCH (m:{label} {id: id})
+WHERE m.finding IS NOT NULL AND m.verdicts IS NOT NULL
+OPTIONAL MATCH (s:Student)-[:MADE|TRIED]->(m) WHERE s.restricted
+WITH m, s WHERE s IS NULL
+RETURN DISTINCT m.id AS record, m.record_type AS type, m.question AS question, m.response AS response,
+  m.error_text AS error_text, m.finding AS finding, m.verdicts AS verdicts
+
+// name: findings_of_records
+// Returns the findings of these mistakes of a label, and the verdicts of reviewers, without the texts.
+UNWIND $records AS id
+MATCH (m:{label} {id: id}) WHERE m.finding IS NOT NULL
+RETURN m.id AS record, m.record_type AS type, m.finding AS finding, m.verdicts AS verdicts
+
+// name: found_error_types
+// Returns each mistake whose finding has a type that no record states and that stands for no other type. With $ids only
+// these types are returned.
+MATCH (n:ErrorType)<-[:OF_TYPE]-(m)
+WHERE ($ids IS NULL OR n.id IN $ids) AND m.finding IS NOT NULL
+  AND NOT EXISTS { MATCH (n)<-[r:OF_TYPE]-() WHERE r.stated_as IS NOT NULL }
+  AND NOT EXISTS { MATCH (o:ErrorType) WHERE o.canonical = n.id AND o.id <> n.id }
+RETURN n.id AS id, m.id AS record, m.record_type AS type, m.finding AS finding, m.verdicts AS verdicts
+
+// name: found_knowledge_points
+// Returns each mistake whose finding has a point that neither a course, a text, an item nor a definition has and that
+// stands for no other point. With $ids only these points are returned.
+MATCH (n:KnowledgePoint)<-[:CONCERNS]-(m)
+WHERE ($ids IS NULL OR n.id IN $ids) AND m.finding IS NOT NULL
+  AND NOT EXISTS { MATCH (n)-[:CONTAINS|DESCRIBES|TESTS|DEFINES|DEPENDS_ON]-() }
+  AND NOT EXISTS { MATCH (o:KnowledgePoint) WHERE o.canonical = n.id AND o.id <> n.id }
+RETURN n.id AS id, m.id AS record, m.record_type AS type, m.finding AS finding, m.verdicts AS verdicts
