@@ -15,7 +15,7 @@ Prints its address (http://127.0.0.1:PORT/v1) as the first line. It logs each re
 A script is {"latency": seconds, "jitter": seconds more at most, "faults": [FAULT, …], "accepts": [steps], "models": [names],
 "keys": [keys], "refuses": [parameters], "refusals": {word in the body: [status, message]},
 "requires": {word that is not in the body: [status, message]}, "thinks": tokens that come
-before each answer, "stream_only": true, "most_tokens": largest limit, "headers": {…}, "usage": what is told in place of
+before each answer, "says": {beginning of the instructions: [texts]}, which answer such requests in turn, "stream_only": true, "most_tokens": largest limit, "headers": {…}, "usage": what is told in place of
 the true numbers}; all of it optional. A FAULT is {"kind": K, "every": n, "at": k}: the
 requests whose number is k modulo n; or {"kind": K, "first": n}; "kinds": [K, …] takes them in turn. Kinds: 429 (with
 "retry_after": seconds), 500 and other statuses, "timeout", "cut" (half a response, then the connection ends), "not_json", "filter",
@@ -350,7 +350,11 @@ class Provider:
         return extra.get("Connection") != "close"
 
     def _completed(self, asked: dict[str, Any], kind: str) -> dict[str, Any]:
-        content = fake_answers.spoilt(kind, fake_answers.answer_to(asked["messages"], self.seed))
+        content = self._said(asked["messages"])
+        if content is None:
+            content = fake_answers.spoilt(
+                kind, fake_answers.answer_to(asked["messages"], self.seed)
+            )
         finish = {"truncated": "length", "filter": "content_filter"}.get(kind, "stop")
         thinks, limit = self.script.get("thinks", 0), _limit(asked)
         if thinks and limit < thinks + len(content) // 4:
@@ -376,6 +380,14 @@ class Provider:
             ],
             "usage": self.script.get("usage", usage),
         }
+
+    def _said(self, messages: list[dict[str, Any]]) -> str | None:
+        """Return the next text of the script for such instructions, or None if it has none."""
+        instructions = str(messages[0]["content"])
+        for beginning, texts in self.script.get("says", {}).items():
+            if instructions.startswith(beginning) and texts:
+                return str(texts.pop(0))
+        return None
 
 
 def _shown(stored: dict[str, Any]) -> dict[str, Any]:
