@@ -11,6 +11,9 @@ from edugraph_insights.usefulness import Finding, reason_to_hide
 
 # Records whose findings are read at once.
 RECORDS_AT_ONCE = 1_000
+# As many findings of a name are looked at first. Most names have a shown finding among them.
+FIRST_FINDINGS = 100
+EVERY_FINDING = 2**31 - 1
 # The labels of mistakes that an analyser reads.
 _MISTAKES = ("ErrorRecord", "Attempt")
 # The labels of names that findings of mistakes bring -> the aspect of such a finding.
@@ -50,15 +53,29 @@ class HiddenInGraph:
                 hidden.add(Finding(claim.record, claim.aspect, claim.target))
         return hidden
 
-    def names(self, label: str, ids: Collection[str] | None = None) -> set[str]:
-        """Return those names that only hidden findings have. If `ids` are given, only these canonical names count."""
+    def names(self, label: str) -> set[str]:
+        """Return those names of a label that only hidden findings have.
+
+        A name with a shown finding among its first ones needs no look at the others, which may be most of a school.
+        """
+        likely = self._names_among(label, None, FIRST_FINDINGS)
+        if not likely:
+            return set()
+        return self._names_among(label, likely, EVERY_FINDING)
+
+    def likely_names(self, label: str, ids: Collection[str]) -> set[str]:
+        """Return those of these names whose first findings are all hidden."""
+        return self._names_among(label, ids, FIRST_FINDINGS)
+
+    def _names_among(self, label: str, ids: Collection[str] | None, most: int) -> set[str]:
+        """Return the names whose first `most` findings are all hidden. If `ids` are given, only these names count."""
         statement = STATEMENTS[f"found_{ASPECT_OF[label]}s"]
         wanted = None
         if ids is not None:
-            wanted = list(ids)
+            wanted = sorted(ids)
         shown: set[str] = set()
         hidden: set[str] = set()
-        for row in self.graph.scan(statement, ids=wanted):
+        for row in self.graph.scan(statement, ids=wanted, most=most):
             name = row["id"]
             if name in shown:
                 continue

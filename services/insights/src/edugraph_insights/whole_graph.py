@@ -74,7 +74,7 @@ def summary(graph: Graph, at_least_students: int = 0) -> GraphSummary:
         STATEMENTS["frequent_mistakes"], limit=MAX_FREQUENT_MISTAKES, at_least=at_least_students
     )
     frequent = list(rows)
-    hidden = HiddenInGraph(graph).names("KnowledgePoint", [row["id"] for row in frequent])
+    hidden = HiddenInGraph(graph).likely_names("KnowledgePoint", [row["id"] for row in frequent])
     mistakes = []
     for row in frequent:
         if row["id"] in hidden:

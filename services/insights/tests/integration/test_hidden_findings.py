@@ -21,7 +21,8 @@ from edugraph_common.contracts.findings import (
 )
 from edugraph_common.contracts.records import parse_record
 from edugraph_common.runtime.shared_state.callers import ANYBODY
-from edugraph_insights import warehouse, whole_graph
+from edugraph_insights import hidden_in_graph, warehouse, whole_graph
+from edugraph_insights.hidden_in_graph import HiddenInGraph
 from edugraph_insights.insights import Insights
 from edugraph_insights.queries.registry import QUERIES, run_query
 from edugraph_insights.questions import QUESTIONS
@@ -183,6 +184,23 @@ def test_nothing_is_hidden_that_is_useful_or_said_by_somebody(
     assert rows["m58"] == ({"stated"}, {"zebrapoint"})
     [point] = whole_graph.summary(insights.graph).frequent_mistakes
     assert point.knowledge_point == "zebrapoint"
+
+
+def test_a_name_is_kept_if_a_later_finding_of_it_is_shown(
+    hidden: Insights, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out: the second look in `names`. Each of the ten findings may be the first one."""
+    monkeypatch.setattr(hidden_in_graph, "FIRST_FINDINGS", 1)
+    found = HiddenInGraph(hidden.graph)
+    assert found.names("KnowledgePoint") == {"zebrapoint"}
+    assert found.names("ErrorType") == {"zebraslip"}
+    for record_id in ("m50", "m59"):
+        school, _ = hiding(MODEL)
+        accepted = {(record_id, "knowledge_point", canonical_name(POINT)): "accepted"}
+        review(room, school, accepted)
+        assert HiddenInGraph(hidden.graph).names("KnowledgePoint") == set()
+        taken_back = dict.fromkeys(accepted, "withdrawn")
+        review(room, school, taken_back)
 
 
 def test_kinds_of_the_offline_analyser_are_hidden_and_those_of_a_record_are_not(
