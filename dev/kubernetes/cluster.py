@@ -1,10 +1,11 @@
-"""A real Kubernetes with one node for tests: the programs of programs.py in a separate network namespace.
+"""A real Kubernetes with one or two nodes for tests: the programs of programs.py in separate network namespaces.
 
-    python3 -m dev.kubernetes.cluster up [policies] [keda] [monitoring]     prints the path of the kubeconfig
-    python3 -m dev.kubernetes.cluster load ARCHIVE...                       images, as podman or docker save them
+    python3 -m dev.kubernetes.cluster up [policies] [keda] [monitoring] [second-node]
+    python3 -m dev.kubernetes.cluster load ARCHIVE...
     python3 -m dev.kubernetes.cluster down
 
-It needs root on Debian. The machine's own addresses, ports and firewall do not change. Each process is noted under
+`up` prints the path of the kubeconfig. `load` takes images as podman or docker save them. The cluster needs root on
+Debian. The machine's own addresses, ports and firewall do not change. Each process is noted under
 /run/edugraph-kubernetes with its id and start time, and `down` ends exactly these processes.
 """
 
@@ -22,6 +23,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from tools import cache
@@ -30,13 +32,19 @@ from tools.common import ServerError, last_lines, say
 from . import manifests
 from .programs import Options, Programs, missing, of_containerd, programs
 
-NAME = "edukube"  # of the network namespace and its link
+NAME = "edukube"  # of the network namespace of the first node, and its link
 RUN = Path("/run/edugraph-kubernetes")
-NODE, NODE_IP, HOST_IP, NOBODY_IP = "node1", "10.251.0.1", "10.251.0.2", "10.251.0.3"
+NODE_IP, HOST_IP = "10.251.0.1", "10.251.0.2"
+# The second node is reached through the first one, which has this address on the link between them.
+LINK_IP, SECOND_IP = "10.251.1.1", "10.251.1.2"
+SECOND_NETWORK = "10.251.1.0/24"
 PODS, SERVICES = "10.252.0.0/16", "10.253.0.0/16"
 API_IP, DNS_IP = "10.253.0.1", "10.253.0.10"
 WAIT = 240  # seconds for each step
 VOLUMES = 12
+# A node that sends no heartbeat for this long is lost. Its pods are replaced a while later.
+LOST_AFTER_SECONDS = 20
+REPLACED_AFTER_SECONDS = 20
 # The kubelet sets these for the whole machine; `down` sets them back.
 SYSCTLS = (
     "vm.overcommit_memory",
@@ -46,15 +54,38 @@ SYSCTLS = (
     "kernel.keys.root_maxkeys",
     "kernel.keys.root_maxbytes",
 )
-DAEMONS = (
-    "kubelet",
-    "kube-proxy",
-    "kube-scheduler",
-    "kube-controller-manager",
-    "containerd",
-    "kube-apiserver",
-    "etcd",
-)
+CONTROL_PLANE = ("kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd")
+NODE_PROGRAMS = ("kubelet", "kube-proxy", "containerd")
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Node:
+    """A network namespace with a kubelet and a containerd. The folders are its own, and hold settings and sockets.
+
+    A kubelet ends the pods that it does not know below `cgroup`, so each node needs another one.
+    """
+
+    name: str
+    namespace: str
+    ip: str
+    neighbour_ip: str
+    pods: str
+    state: Path
+    run: Path
+    cgroup: str
+
+    def process(self, program: str) -> str:
+        """Return the name under which a program of this node is noted."""
+        return f"{program}-{self.name}"
+
+    def ctr(self) -> list[str]:
+        """Return the beginning of a command for the containerd of this node."""
+        return [
+            str(of_containerd("ctr")),
+            f"--address={self.run / 'containerd.sock'}",
+            "--namespace=k8s.io",
+        ]
 
 
 class Cluster:
@@ -64,6 +95,27 @@ class Cluster:
         self.state = cache.folder().parent / "kubernetes"
         self.admin = self.state / "admin.conf"
         self.programs: Programs
+        self.first = Node(
+            "node1",
+            namespace=NAME,
+            ip=NODE_IP,
+            neighbour_ip="10.251.0.3",
+            pods="10.252.0.0/24",
+            state=self.state,
+            run=RUN,
+            cgroup="/",
+        )
+        self.second = Node(
+            "node2",
+            namespace=f"{NAME}2",
+            ip=SECOND_IP,
+            neighbour_ip="10.251.1.3",
+            pods="10.252.1.0/24",
+            state=self.state / "node2",
+            run=RUN / "node2",
+            cgroup="/edukube-node2",
+        )
+        self.nodes = [self.first]
 
     # --- up
 
@@ -71,6 +123,8 @@ class Cluster:
         if reason := missing():
             raise ServerError(reason)
         self.programs = programs(options)
+        if options.second_node:
+            self.nodes = [self.first, self.second]
         if self.is_up():
             say("it is up already", "kubernetes")
             return
@@ -83,28 +137,41 @@ class Cluster:
                 "another kubelet runs on this machine, and two would end each other's pods"
             )
         began = time.monotonic()
-        for name in ("etc/cni", "log", "pki", "pod-logs", "volumes", "images"):
+        for name in ("log", "pki", "volumes", "images"):
             (self.state / name).mkdir(parents=True, exist_ok=True)
         (self.state / "pki").chmod(0o700)
-        RUN.mkdir(parents=True, exist_ok=True)
+        for node in self.nodes:
+            (node.state / "etc" / "cni").mkdir(parents=True, exist_ok=True)
+            (node.state / "pod-logs").mkdir(exist_ok=True)
+            node.run.mkdir(parents=True, exist_ok=True)
         (RUN / "sysctls").write_text(
             "".join(f"{name}={_output('sysctl', '-n', name)}\n" for name in SYSCTLS)
         )
         self._network()
+        if options.second_node:
+            self._network_of_second()
         self._certificates()
-        self._settings()
+        for node in self.nodes:
+            self._settings(node)
         self._start_control_plane(options)
-        self._start_node()
+        self._start_node(self.first)
         self._install(options)
+        # The cluster's own pods are on the first node by now, so a test can lose the second one.
+        if options.second_node:
+            self._start_containerd(self.second, options)
+            self._start_node(self.second)
         (RUN / "ready").touch()
         say(f"ready after {time.monotonic() - began:.0f} s", "kubernetes")
 
     def is_up(self) -> bool:
-        return (
-            (RUN / "ready").exists()
-            and all(_alive(name) for name in DAEMONS)
-            and self._node_ready()
-        )
+        if not (RUN / "ready").exists():
+            return False
+        needed = list(CONTROL_PLANE)
+        for node in self.nodes:
+            needed += [node.process(program) for program in NODE_PROGRAMS]
+        if not all(_alive(name) for name in needed):
+            return False
+        return all(self.node_ready(node) for node in self.nodes)
 
     def _network(self) -> None:
         inside = ["ip", "-n", NAME]
@@ -130,23 +197,29 @@ class Cluster:
             [*inside, "link", "set", f"{NAME}-n", "up"],
             ["ip", "route", "add", PODS, "via", NODE_IP],
             ["ip", "route", "add", SERVICES, "via", NODE_IP],
-            ["nsenter", f"--net=/run/netns/{NAME}", "sysctl", "-qw", "net.ipv4.ip_forward=1"],
-            # Without a route, kube-proxy's rules would not see a packet. A packet without a rule is dropped.
-            [
-                *inside,
-                "neighbour",
-                "add",
-                NOBODY_IP,
-                "lladdr",
-                "02:00:00:00:00:03",
-                "dev",
-                f"{NAME}-n",
-                "nud",
-                "permanent",
-            ],
-            [*inside, "route", "add", SERVICES, "via", NOBODY_IP],
         ):
             _run(command)
+        _forward(self.first, f"{NAME}-n")
+
+    def _network_of_second(self) -> None:
+        """Join the second node to the first one by a link. Packets to and from the machine go through the first one."""
+        first = ["ip", "-n", self.first.namespace]
+        second = ["ip", "-n", self.second.namespace]
+        for command in (
+            ["ip", "netns", "add", self.second.namespace],
+            [*first, "link", "add", "node2", "type", "veth", "peer", "name", "node1", "netns", self.second.namespace],
+            [*first, "address", "add", f"{LINK_IP}/24", "dev", "node2"],
+            [*first, "link", "set", "node2", "up"],
+            [*second, "link", "set", "lo", "up"],
+            [*second, "address", "add", f"{SECOND_IP}/24", "dev", "node1"],
+            [*second, "link", "set", "node1", "up"],
+            ["ip", "route", "add", SECOND_NETWORK, "via", NODE_IP],
+            [*first, "route", "add", self.second.pods, "via", SECOND_IP],
+            [*second, "route", "add", "10.251.0.0/24", "via", LINK_IP],
+            [*second, "route", "add", PODS, "via", LINK_IP],
+        ):  # fmt: skip
+            _run(command)
+        _forward(self.second, "node1")
 
     def _certificates(self) -> None:
         names = [
@@ -163,16 +236,18 @@ class Cluster:
         pki.authority("front-proxy-ca")
         pki.key("sa")
         pki.certificate("apiserver", "/CN=kube-apiserver", "serverAuth", api)
-        pki.certificate(
-            "kubelet-server",
-            f"/O=system:nodes/CN=system:node:{NODE}",
-            "serverAuth",
-            f"IP:{NODE_IP},DNS:{NODE}",
-        )
+        for node in self.nodes:
+            subject = f"/O=system:nodes/CN=system:node:{node.name}"
+            names_of_node = f"IP:{node.ip},DNS:{node.name}"
+            pki.certificate(f"kubelet-server-{node.name}", subject, "serverAuth", names_of_node)
+            pki.certificate(f"kubelet-{node.name}", subject, "clientAuth")
+            _write(
+                node.state / "etc" / "kubelet.conf",
+                pki.kubeconfig(f"kubelet-{node.name}"),
+            )
         for name, subject in {
             "apiserver-kubelet": "/O=system:masters/CN=apiserver-kubelet",
             "admin": "/O=system:masters/CN=admin",
-            "kubelet": f"/O=system:nodes/CN=system:node:{NODE}",
             "controller-manager": "/CN=system:kube-controller-manager",
             "scheduler": "/CN=system:kube-scheduler",
             "proxy": "/CN=system:kube-proxy",
@@ -180,29 +255,23 @@ class Cluster:
             pki.certificate(name, subject, "clientAuth")
         pki.certificate("front-proxy", "/CN=front-proxy", "clientAuth", ca="front-proxy-ca")
         _write(self.admin, pki.kubeconfig("admin"))
-        for name in ("kubelet", "controller-manager", "scheduler", "proxy"):
+        for name in ("controller-manager", "scheduler", "proxy"):
             _write(self.state / "etc" / f"{name}.conf", pki.kubeconfig(name))
 
-    def _settings(self) -> None:
-        files = manifests.settings(
-            state=self.state, run=RUN, node=NODE, node_ip=NODE_IP, dns_ip=DNS_IP, pods=PODS
-        )
+    def _settings(self, node: Node) -> None:
+        files = manifests.settings(node, cluster=self.state, dns_ip=DNS_IP, all_pods=PODS)
         for name, text in files.items():
-            _write(self.state / "etc" / name, text)
+            _write(node.state / "etc" / name, text)
 
     def _start_control_plane(self, options: Options) -> None:
         pki, bin_ = self.state / "pki", self.programs.path
         self._start(
             "etcd",
-            [str(bin_("etcd")), f"--name={NODE}", f"--data-dir={self.state}/etcd", "--unsafe-no-fsync", "--log-level=warn",
+            [str(bin_("etcd")), f"--name={self.first.name}", f"--data-dir={self.state}/etcd", "--unsafe-no-fsync", "--log-level=warn",
              "--listen-client-urls=http://127.0.0.1:2379", "--advertise-client-urls=http://127.0.0.1:2379",
              "--listen-peer-urls=http://127.0.0.1:2380", "--initial-advertise-peer-urls=http://127.0.0.1:2380",
-             f"--initial-cluster={NODE}=http://127.0.0.1:2380"],
+             f"--initial-cluster={self.first.name}=http://127.0.0.1:2380"],
         )  # fmt: skip
-        self._start(
-            "containerd",
-            [str(of_containerd("containerd")), f"--config={self.state}/etc/containerd.toml"],
-        )
         self._start(
             "kube-apiserver",
             [str(bin_("kube-apiserver")), "--etcd-servers=http://127.0.0.1:2379", f"--advertise-address={NODE_IP}",
@@ -217,15 +286,12 @@ class Cluster:
              f"--requestheader-client-ca-file={pki}/front-proxy-ca.crt", "--requestheader-allowed-names=front-proxy",
              "--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
              "--requestheader-extra-headers-prefix=X-Remote-Extra-",
-             f"--proxy-client-cert-file={pki}/front-proxy.crt", f"--proxy-client-key-file={pki}/front-proxy.key"],
+             f"--proxy-client-cert-file={pki}/front-proxy.crt", f"--proxy-client-key-file={pki}/front-proxy.key",
+             # By default, pods of a lost node are replaced after five minutes.
+             f"--default-not-ready-toleration-seconds={REPLACED_AFTER_SECONDS}",
+             f"--default-unreachable-toleration-seconds={REPLACED_AFTER_SECONDS}"],
         )  # fmt: skip
-        self._until(
-            "containerd answers",
-            "containerd",
-            lambda: _works(*_ctr(), "version"),
-        )
-        for program in ("pause", "coredns", "metrics-server", *_parts(options)):
-            self.load([self._program_image(program)])
+        self._start_containerd(self.first, options)
         self._until(
             "the API server is ready",
             "kube-apiserver",
@@ -242,7 +308,8 @@ class Cluster:
              f"--cluster-signing-cert-file={pki}/ca.crt", f"--cluster-signing-key-file={pki}/ca.key",
              # Faster than on real clusters, so that tests of scaling take seconds.
              "--horizontal-pod-autoscaler-sync-period=5s", "--horizontal-pod-autoscaler-initial-readiness-delay=5s",
-             "--horizontal-pod-autoscaler-cpu-initialization-period=20s"],
+             "--horizontal-pod-autoscaler-cpu-initialization-period=20s",
+             f"--node-monitor-grace-period={LOST_AFTER_SECONDS}s"],
         )  # fmt: skip
         scheduler = f"{self.state}/etc/scheduler.conf"
         self._start(
@@ -251,24 +318,55 @@ class Cluster:
              f"--authorization-kubeconfig={scheduler}", "--bind-address=127.0.0.1", "--leader-elect=false"],
         )  # fmt: skip
 
-    def _start_node(self) -> None:
-        bin_ = self.programs.path
+    def _start_containerd(self, node: Node, options: Options) -> None:
+        """Start it with the images of the cluster's own pods."""
         self._start(
-            "kubelet",
-            [str(bin_("kubelet")), f"--config={self.state}/etc/kubelet.yaml", f"--kubeconfig={self.state}/etc/kubelet.conf",
-             f"--root-dir={self.state}/kubelet", f"--hostname-override={NODE}", f"--node-ip={NODE_IP}"],
+            node.process("containerd"),
+            [str(of_containerd("containerd")), f"--config={node.state}/etc/containerd.toml"],
+            node,
+        )
+        self._until(
+            "containerd answers",
+            node.process("containerd"),
+            lambda: _works(*node.ctr(), "version"),
+        )
+        for program in ("pause", "coredns", "metrics-server", *_parts(options)):
+            _load(node, self._program_image(program))
+
+    def _start_node(self, node: Node) -> None:
+        for hierarchy in CGROUPS.iterdir():
+            (hierarchy / node.cgroup.lstrip("/")).mkdir(exist_ok=True)
+        bin_ = self.programs.path
+        settings = f"{node.state}/etc"
+        self._start(
+            node.process("kubelet"),
+            [str(bin_("kubelet")), f"--config={settings}/kubelet.yaml", f"--kubeconfig={settings}/kubelet.conf",
+             f"--root-dir={node.state}/kubelet", f"--hostname-override={node.name}", f"--node-ip={node.ip}"],
+            node,
         )  # fmt: skip
         self._start(
-            "kube-proxy", [str(bin_("kube-proxy")), f"--config={self.state}/etc/kube-proxy.yaml"]
+            node.process("kube-proxy"),
+            [str(bin_("kube-proxy")), f"--config={settings}/kube-proxy.yaml"],
+            node,
         )
-        self._until("the node is ready", "kubelet", self._node_ready)
+        self._until(f"{node.name} is ready", node.process("kubelet"), lambda: self.node_ready(node))
+
+    def lose(self, node: Node) -> None:
+        """Kill all processes of a node at once, as a power cut would. The cluster finds out by itself."""
+        for program in NODE_PROGRAMS:
+            process = _noted(node.process(program))
+            if process is not None:
+                _signal(process, signal.SIGKILL)
+        for process in _of_pods(node):
+            _signal(process, signal.SIGKILL)
 
     def _install(self, options: Options) -> None:
         folders = [self.state / "volumes" / str(number) for number in range(VOLUMES)]
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o777)
-        self.apply(manifests.base(NODE, DNS_IP, [str(folder) for folder in folders]))
+        nodes = [node.name for node in self.nodes]
+        self.apply(manifests.base(nodes, DNS_IP, [str(folder) for folder in folders]))
         self._until(
             "the service account is there",
             "kube-controller-manager",
@@ -285,7 +383,7 @@ class Cluster:
             f"--timeout={WAIT}s",
         )
         if options.policies:
-            self.apply(manifests.policies(NODE))
+            self.apply(manifests.policies())
             self.kubectl(
                 "-n",
                 "kube-system",
@@ -398,16 +496,20 @@ class Cluster:
         return target
 
     def load(self, archives: list[Path]) -> None:
-        """Load images into the node's containerd."""
-        for archive in archives:
-            _run([*_ctr(), "images", "import", str(archive)])
+        """Load images into the containerd of each node."""
+        for node in (self.first, self.second):
+            if _alive(node.process("containerd")):
+                for archive in archives:
+                    _load(node, archive)
 
-    def _start(self, name: str, command: list[str]) -> None:
+    def _start(self, name: str, command: list[str], node: Node | None = None) -> None:
+        """Start a program of a node. Those of the control plane are on the first one."""
         if _alive(name):
             return
+        namespace = NAME if node is None else node.namespace
         with (self.state / "log" / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
-                ["nsenter", f"--net=/run/netns/{NAME}", "--", *command],
+                ["nsenter", f"--net=/run/netns/{namespace}", "--", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -441,26 +543,34 @@ class Cluster:
     def apply(self, text: str) -> None:
         self.kubectl("apply", "-f", "-", given=text)
 
-    def _node_ready(self) -> bool:
+    def node_ready(self, node: Node) -> bool:
         path = '{.status.conditions[?(@.type=="Ready")].status}'
         try:
-            return self.kubectl("get", "node", NODE, "-o", f"jsonpath={path}") == "True"
+            return self.kubectl("get", "node", node.name, "-o", f"jsonpath={path}") == "True"
         except ServerError:
             return False
 
     # --- down
 
     def down(self) -> None:
-        for name in DAEMONS[:4]:
-            _end(name, 8)
-        if _alive("containerd"):
-            self._end_containers()
-        for name in DAEMONS[4:]:
-            _end(name, 15)
-        for process in _shims():
-            _signal(process, signal.SIGKILL)
+        nodes = (self.first, self.second)
+        for node in nodes:
+            _end(node.process("kubelet"), 8)
+            _end(node.process("kube-proxy"), 8)
+        _end("kube-scheduler", 8)
+        _end("kube-controller-manager", 8)
+        for node in nodes:
+            if _alive(node.process("containerd")):
+                _end_containers(node)
+            _end(node.process("containerd"), 15)
+        _end("kube-apiserver", 15)
+        _end("etcd", 15)
+        for node in nodes:
+            for process in _shims(node):
+                _signal(process, signal.SIGKILL)
         self._unmount()
-        _works("ip", "netns", "del", NAME)
+        for node in nodes:
+            _works("ip", "netns", "del", node.namespace)
         _works("ip", "link", "del", f"{NAME}-h")
         if (RUN / "sysctls").exists():
             for line in (RUN / "sysctls").read_text().splitlines():
@@ -472,19 +582,11 @@ class Cluster:
             self.state / "kubelet",
             self.state / "pod-logs",
             self.state / "volumes",
+            self.second.state / "kubelet",
+            self.second.state / "pod-logs",
         ):
             shutil.rmtree(folder, ignore_errors=True)
         self.admin.unlink(missing_ok=True)
-
-    @staticmethod
-    def _end_containers() -> None:
-        for task in _output(*_ctr(), "tasks", "ls", "-q").split():
-            _works(*_ctr(), "tasks", "kill", "-s", "SIGKILL", "-a", task)
-        time.sleep(1)
-        for task in _output(*_ctr(), "tasks", "ls", "-q").split():
-            _works(*_ctr(), "tasks", "rm", "-f", task)
-        for container in _output(*_ctr(), "containers", "ls", "-q").split():
-            _works(*_ctr(), "containers", "rm", container)
 
     def _unmount(self) -> None:
         def ours() -> list[str]:
@@ -499,10 +601,11 @@ class Cluster:
             _works("umount", "-l", point)
         if ours():  # deleting the files below a mount would delete somebody's data
             raise ServerError(f"cannot unmount {', '.join(ours())}")
-        for group in Path("/sys/fs/cgroup").glob("**/kubepods*"):
-            for folder in sorted([group, *group.rglob("*")], reverse=True):
-                if folder.is_dir():
-                    _works("rmdir", str(folder))
+        for pattern in ("**/kubepods*", f"*{self.second.cgroup}"):
+            for group in CGROUPS.glob(pattern):
+                for folder in sorted([group, *group.rglob("*")], reverse=True):
+                    if folder.is_dir():
+                        _works("rmdir", str(folder))
 
 
 class Authority:
@@ -650,13 +753,31 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _ctr() -> list[str]:
-    """Return the beginning of a command for our containerd."""
-    return [
-        str(of_containerd("ctr")),
-        f"--address={RUN / 'containerd.sock'}",
-        "--namespace=k8s.io",
-    ]
+def _load(node: Node, archive: Path) -> None:
+    _run([*node.ctr(), "images", "import", str(archive)])
+
+
+def _forward(node: Node, device: str) -> None:
+    """Let a node pass packets on: those of its pods, and those to the addresses of Services."""
+    in_namespace = ["nsenter", f"--net=/run/netns/{node.namespace}"]
+    neighbour = ["neighbour", "add", node.neighbour_ip, "lladdr", "02:00:00:00:00:03"]
+    for command in (
+        [*in_namespace, "sysctl", "-qw", "net.ipv4.ip_forward=1"],
+        # Without a route, kube-proxy's rules would not see a packet. A packet without a rule is dropped.
+        ["ip", "-n", node.namespace, *neighbour, "dev", device, "nud", "permanent"],
+        ["ip", "-n", node.namespace, "route", "add", SERVICES, "via", node.neighbour_ip],
+    ):
+        _run(command)
+
+
+def _end_containers(node: Node) -> None:
+    for task in _output(*node.ctr(), "tasks", "ls", "-q").split():
+        _works(*node.ctr(), "tasks", "kill", "-s", "SIGKILL", "-a", task)
+    time.sleep(1)
+    for task in _output(*node.ctr(), "tasks", "ls", "-q").split():
+        _works(*node.ctr(), "tasks", "rm", "-f", task)
+    for container in _output(*node.ctr(), "containers", "ls", "-q").split():
+        _works(*node.ctr(), "containers", "rm", container)
 
 
 def _run(command: list[str]) -> None:
@@ -713,22 +834,36 @@ def _end(name: str, seconds: float) -> None:
     (RUN / f"{name}.pid").unlink(missing_ok=True)
 
 
-def _shims() -> list[int]:
-    """Return the ids of the shim processes of our containerd, which outlive it."""
+def _shims(node: Node) -> list[int]:
+    """Return the ids of the shim processes of a node's containerd, which outlive it."""
+    socket = str(node.run / "containerd.sock")
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue
-        if "containerd-shim" in words[0] and str(RUN / "containerd.sock") in words:
+        if "containerd-shim" in words[0] and socket in words:
             found.append(int(folder.name))
+    return found
+
+
+def _of_pods(node: Node) -> list[int]:
+    """Return the ids of all processes of a node's pods, the shims before their containers."""
+    found = _shims(node)
+    for processes in CGROUPS.glob(f"memory{node.cgroup}/**/cgroup.procs"):
+        found += [int(line) for line in processes.read_text().split()]
     return found
 
 
 def main() -> int:
     cluster, arguments = Cluster(), sys.argv[2:]
-    wanted = Options("policies" in arguments, "keda" in arguments, "monitoring" in arguments)
+    wanted = Options(
+        policies="policies" in arguments,
+        keda="keda" in arguments,
+        monitoring="monitoring" in arguments,
+        second_node="second-node" in arguments,
+    )
     try:
         if sys.argv[1:2] == ["up"]:
             cluster.up(wanted)

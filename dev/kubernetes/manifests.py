@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .programs import of_containerd
+
+if TYPE_CHECKING:
+    from .cluster import Node
 
 
 def image(program: str) -> str:
     return f"localhost/edugraph-kubernetes-{program}:1"
 
 
-def settings(
-    *, state: Path, run: Path, node: str, node_ip: str, dns_ip: str, pods: str
-) -> dict[str, str]:
-    """Return name -> content of the settings files.
+def settings(node: Node, *, cluster: Path, dns_ip: str, all_pods: str) -> dict[str, str]:
+    """Return name -> content of the settings files of a node. `cluster` is the folder with the keys of all nodes.
 
     They take into account that root cannot raise limits or lower OOM scores in a container.
     """
+    state = node.state
+    run = node.run
     return {
         "resolv.conf": "",
         "containerd.toml": f"""version = 2
@@ -50,15 +54,16 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
         # With ptp every packet between pods is routed. A bridge would need a kernel module.
         "cni/10-pods.conflist": f"""{{"cniVersion": "0.4.0", "name": "pods", "plugins": [
   {{"type": "ptp", "mtu": 1500, "ipam": {{"type": "host-local", "dataDir": "{run}/addresses",
-   "ranges": [[{{"subnet": "{pods.replace("/16", "/24")}"}}]], "routes": [{{"dst": "0.0.0.0/0"}}]}}}},
+   "ranges": [[{{"subnet": "{node.pods}"}}]], "routes": [{{"dst": "0.0.0.0/0"}}]}}}},
   {{"type": "portmap", "capabilities": {{"portMappings": true}}, "snat": true}}]}}
 """,
         "kubelet.yaml": f"""apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
-address: {node_ip}
-authentication: {{anonymous: {{enabled: false}}, webhook: {{enabled: true}}, x509: {{clientCAFile: {state}/pki/ca.crt}}}}
+address: {node.ip}
+authentication: {{anonymous: {{enabled: false}}, webhook: {{enabled: true}}, x509: {{clientCAFile: {cluster}/pki/ca.crt}}}}
 authorization: {{mode: Webhook}}
 cgroupDriver: cgroupfs
+cgroupRoot: {node.cgroup}
 failCgroupV1: false
 failSwapOn: false
 clusterDNS: [{dns_ip}]
@@ -75,18 +80,18 @@ podLogsDir: {state}/pod-logs
 resolvConf: {state}/etc/resolv.conf
 # Prometheus reads its settings from mounted objects: else a minute late.
 syncFrequency: 5s
-tlsCertFile: {state}/pki/kubelet-server.crt
-tlsPrivateKeyFile: {state}/pki/kubelet-server.key
+tlsCertFile: {cluster}/pki/kubelet-server-{node.name}.crt
+tlsPrivateKeyFile: {cluster}/pki/kubelet-server-{node.name}.key
 volumePluginDir: {state}/kubelet/volume-plugins
 """,
         "kube-proxy.yaml": f"""apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 mode: iptables
-clientConnection: {{kubeconfig: {state}/etc/proxy.conf}}
-clusterCIDR: {pods}
+clientConnection: {{kubeconfig: {cluster}/etc/proxy.conf}}
+clusterCIDR: {all_pods}
 conntrack: {{maxPerCore: 0, min: 0, tcpCloseWaitTimeout: 0s, tcpEstablishedTimeout: 0s}}
 healthzBindAddress: 127.0.0.1:10256
-hostnameOverride: {node}
+hostnameOverride: {node.name}
 iptables: {{minSyncPeriod: 100ms}}
 metricsBindAddress: 127.0.0.1:10249
 oomScoreAdj: 0
@@ -101,26 +106,32 @@ def _most_files() -> int:
     return hard if 0 < hard < 1_000_000 else 1_000_000
 
 
-def base(node: str, dns_ip: str, folders: list[str]) -> str:
-    """Return the manifests of DNS and of the volumes of the default storage class."""
-    volumes = "".join(_volume(number, node, folder) for number, folder in enumerate(folders))
-    return BASE.format(dns_ip=dns_ip, coredns=image("coredns")) + volumes
+def base(nodes: list[str], dns_ip: str, folders: list[str]) -> str:
+    """Return the manifests of DNS and of the volumes of the storage classes `standard` and `shared`.
+
+    All nodes are on one machine, so each of them has the folder of each volume. The last volume can be mounted by pods
+    of several nodes at the same time.
+    """
+    text = BASE.format(dns_ip=dns_ip, coredns=image("coredns"))
+    for number, folder in enumerate(folders[:-1]):
+        text += _volume(f"local-{number}", nodes, folder, "standard", "ReadWriteOnce")
+    return text + _volume("shared-0", nodes, folders[-1], "shared", "ReadWriteMany")
 
 
-def _volume(number: int, node: str, folder: str) -> str:
+def _volume(name: str, nodes: list[str], folder: str, storage_class: str, access_mode: str) -> str:
     return f"""---
 apiVersion: v1
 kind: PersistentVolume
-metadata: {{name: local-{number}}}
+metadata: {{name: {name}}}
 spec:
   capacity: {{storage: 10Gi}}
-  accessModes: [ReadWriteOnce]
+  accessModes: [{access_mode}]
   persistentVolumeReclaimPolicy: Retain
-  storageClassName: standard
+  storageClassName: {storage_class}
   local: {{path: {folder}}}
   nodeAffinity:
     required:
-      nodeSelectorTerms: [{{matchExpressions: [{{key: kubernetes.io/hostname, operator: In, values: [{node}]}}]}}]
+      nodeSelectorTerms: [{{matchExpressions: [{{key: kubernetes.io/hostname, operator: In, values: [{", ".join(nodes)}]}}]}}]
 """
 
 
@@ -207,6 +218,12 @@ kind: StorageClass
 metadata: {{name: standard, annotations: {{storageclass.kubernetes.io/is-default-class: "true"}}}}
 provisioner: kubernetes.io/no-provisioner
 volumeBindingMode: WaitForFirstConsumer
+---
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {{name: shared}}
+provisioner: kubernetes.io/no-provisioner
+volumeBindingMode: WaitForFirstConsumer
 """
 
 METRICS_SERVER = f"""apiVersion: v1
@@ -279,7 +296,8 @@ spec:
 """
 
 
-def policies(node: str) -> str:
+def policies() -> str:
+    """Return the manifests of the program that enforces network policies on each node."""
     return f"""apiVersion: v1
 kind: ServiceAccount
 metadata: {{name: network-policies, namespace: kube-system}}
@@ -313,7 +331,8 @@ spec:
       - name: policies
         image: {image("kube-network-policies")}
         imagePullPolicy: Never
-        args: [--hostname-override={node}, --nfqueue-id=98, "--metrics-bind-address=127.0.0.1:9080", --disable-nri, --v=2]
+        env: [{{name: NODE, valueFrom: {{fieldRef: {{fieldPath: spec.nodeName}}}}}}]
+        args: [--hostname-override=$(NODE), --nfqueue-id=98, "--metrics-bind-address=127.0.0.1:9080", --disable-nri, --v=2]
         securityContext:
           allowPrivilegeEscalation: false
           readOnlyRootFilesystem: true

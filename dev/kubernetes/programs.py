@@ -126,6 +126,7 @@ class Options:
     policies: bool = False
     keda: bool = False
     monitoring: bool = False
+    second_node: bool = False
 
 
 @dataclass(frozen=True)

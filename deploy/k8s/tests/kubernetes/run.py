@@ -22,6 +22,7 @@ from network import connections
 from pod_logs import PodLogs, discreet
 from release import RELEASE, ROOT, USER, Failed, Release, Report, of_a_job
 from scaling import by_cpu, by_queue, by_queue_outside, probes
+from several_nodes import several_nodes
 from small import small
 from under_load import under_way
 
@@ -43,6 +44,8 @@ PARTS = [
     ("4", "migration"),
     ("4", "small"),
 ]
+# These install the chart in a way of their own, so the other points are not looked at beside one of them alone.
+ALONE = ("small", "nodes")
 
 
 def namespace(release: Release) -> None:
@@ -242,6 +245,17 @@ def small_node(kubeconfig: str, report: Report, options: argparse.Namespace) -> 
         release.kubectl("delete", "namespace", release.namespace, "--wait=false")
 
 
+def two_nodes(
+    kubeconfig: str, report: Report, options: argparse.Namespace, cluster: Cluster
+) -> None:
+    """A release on two nodes, in a namespace of its own."""
+    release = Release(
+        "4", kubeconfig, f"edugraph-nodes-{secrets.token_hex(2)}", _settings(own=options.own)
+    )
+    namespace(release)
+    several_nodes(release, report, cluster)
+
+
 def _settings(*, own: bool) -> list[str]:
     settings = [
         f"podSecurity.runAsUser={USER}",
@@ -267,7 +281,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--points",
         default=ALL_POINTS,
-        help="which of them --all looks at; keda: the part of 7 with KEDA",
+        help="which of them --all looks at; keda: the part of 7 with KEDA; nodes, alone: a second node",
     )
     parser.add_argument(
         "--part-of-commit",
@@ -297,7 +311,9 @@ def main() -> int:
             )
             if "small" in options.points and options.all:
                 small_node(kubeconfig, report, options)
-            if options.points != "small":
+            if options.points == "nodes" and options.all and options.own:
+                two_nodes(kubeconfig, report, options, cluster)
+            if options.points not in ALONE:
                 for helm in options.helm.split(","):
                     one_helm(helm, kubeconfig, report, options)
         except (ServerError, Failed) as error:
@@ -326,7 +342,14 @@ def _own_cluster(cluster: Cluster, options: argparse.Namespace, folder: Path) ->
             raise ServerError("the images could not be built")
     points = options.points.split(",") if options.all else []
     with_keda = "7" in points or "keda" in points
-    cluster.up(Options(policies=options.all, keda=with_keda, monitoring="8" in points))
+    cluster.up(
+        Options(
+            policies=options.all,
+            keda=with_keda,
+            monitoring="8" in points,
+            second_node="nodes" in points,
+        )
+    )
     cluster.load(sorted(archives.glob("*.tar")))
     return str(cluster.admin)
 

@@ -26,7 +26,7 @@ def under_way(release: Release, report: Report, logs: PodLogs, count: int) -> No
             "upgrade", *release.chart("workers.importer.replicas=2"), "--wait", "--timeout", "600s"
         )
         empty_graph(release)
-        calm = _imported(release, body, figures)
+        calm = imported(release, body, figures)
     if calm:
         empty_graph(release)
         with release.gateway() as gateway:
@@ -39,19 +39,19 @@ def under_way(release: Release, report: Report, logs: PodLogs, count: int) -> No
         with report.step(
             f"{point} report and graph of the disturbed import equal the undisturbed one's"
         ) as figures:
-            _compare(calm, _ended(release, job, figures), figures)
+            compare(calm, ended(release, job, figures), figures)
 
 
-def _imported(release: Release, body: bytes, figures: list[str]) -> dict[str, Any]:
+def imported(release: Release, body: bytes, figures: list[str]) -> dict[str, Any]:
     with release.gateway() as gateway:
         job = gateway.send(body, analyze=True, batch_size=BATCH)
-    found = _ended(release, job, figures)
+    found = ended(release, job, figures)
     if found["report"]["state"] != "succeeded":
         raise Failed(json.dumps(found["report"])[:600])
     return found
 
 
-def _ended(release: Release, job: str, figures: list[str]) -> dict[str, Any]:
+def ended(release: Release, job: str, figures: list[str]) -> dict[str, Any]:
     with release.gateway() as gateway:
         figures.append(
             f"{release.until('its end', lambda: gateway.ended(job), 1200):.0f} s to its end"
@@ -59,7 +59,7 @@ def _ended(release: Release, job: str, figures: list[str]) -> dict[str, Any]:
         return {"report": gateway.report(job), "digest": release.digest()}
 
 
-def _compare(calm: dict[str, Any], found: dict[str, Any], figures: list[str]) -> None:
+def compare(calm: dict[str, Any], found: dict[str, Any], figures: list[str]) -> None:
     different = [key for key in SAME if found["report"][key] != calm["report"][key]]
     if different or found["digest"] != calm["digest"]:
         same = found["digest"] == calm["digest"]
