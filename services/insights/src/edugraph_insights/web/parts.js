@@ -259,6 +259,17 @@ export function copyNames(names) {
 /** Return a table or another long part behind a heading that opens it. */
 export const folded = (heading, ...inside) => h('details', { class: 'folded' }, h('summary', {}, heading), inside);
 
+/** Return a button that does something once at a time. `failed` takes the problem if it could not. */
+export function actionButton(words, what, failed, properties = {}) {
+  const button = h('button', { type: 'button', ...properties, onclick: async () => {
+    if (button.hasAttribute('aria-disabled')) return;
+    button.setAttribute('aria-disabled', 'true'); // and not `disabled`, by which the focus would be lost
+    await what().catch(failed);
+    button.removeAttribute('aria-disabled');
+  } }, words);
+  return button;
+}
+
 /** Say why there is no answer. An error that is not a Problem is a bug: the browser's console has it. */
 export function refusal(problem) {
   if (!('type' in problem)) {

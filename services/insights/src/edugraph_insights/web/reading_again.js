@@ -2,7 +2,7 @@
 // Reading the texts of a course again that were read before its points were known: first the price, then a person agrees.
 
 import { write } from './api.js';
-import { h, refusal } from './parts.js';
+import { actionButton, h, refusal } from './parts.js';
 import { changed } from './state.js';
 import { done } from './tasks.js';
 import { plural, price, t } from './words.js';
@@ -59,11 +59,6 @@ function estimated(course, found, cost) {
 
 /** Return a button that does something once at a time, and shows in `place` why it could not. */
 function button(words, name, place, what) {
-  const made = h('button', { type: 'button', 'data-keep-focus': name, onclick: async () => {
-    if (made.hasAttribute('aria-disabled')) return;
-    made.setAttribute('aria-disabled', 'true');
-    await what().catch(problem => place.replaceChildren(refusal(problem)));
-    made.removeAttribute('aria-disabled');
-  } }, words);
-  return made;
+  const failed = problem => place.replaceChildren(refusal(problem));
+  return actionButton(words, what, failed, { 'data-keep-focus': name });
 }

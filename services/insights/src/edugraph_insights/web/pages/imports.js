@@ -4,7 +4,7 @@
 import { bodyOf, call, json, untilSilence, write } from '../api.js';
 import { keepingFocus } from '../focus.js';
 import { viewSignal } from '../lifetime.js';
-import { asEnglish, block, h, refusal, saveFile, table, value } from '../parts.js';
+import { actionButton, asEnglish, block, h, refusal, saveFile, table, value } from '../parts.js';
 import { readBefore } from '../reading_again.js';
 import { learnRejects } from '../rejects.js';
 import { changed, link, state } from '../state.js';
@@ -140,13 +140,8 @@ const waitsFor = english => (told('waits', english) === english ? asEnglish(engl
 
 /** Return a button that does something and shows why it could not. */
 function act(words, section, what) {
-  const button = h('button', { type: 'button', 'data-keep-focus': `job-${words}`, onclick: async () => {
-    if (button.hasAttribute('aria-disabled')) return;
-    button.setAttribute('aria-disabled', 'true'); // and not `disabled`, by which the focus would be lost
-    await what().catch(problem => section.append(refusal(problem)));
-    button.removeAttribute('aria-disabled');
-  } }, words);
-  return button;
+  const failed = problem => section.append(refusal(problem));
+  return actionButton(words, what, failed, { 'data-keep-focus': `job-${words}` });
 }
 
 const rejectsOf = async id => bodyOf(await call('GET', `/v1/jobs/${encodeURIComponent(id)}/rejects`, { Accept: 'application/x-ndjson' }));

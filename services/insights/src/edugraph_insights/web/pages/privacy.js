@@ -3,7 +3,7 @@
 // Opening the page reads nobody: a list of persons and the entries of the log are asked for by a button, since each look is noted.
 
 import { Problem, call, json, write } from '../api.js';
-import { asEnglish, block, folded, h, refusal, saveFile, table, value } from '../parts.js';
+import { actionButton, asEnglish, block, folded, h, refusal, saveFile, table, value } from '../parts.js';
 import { done } from '../tasks.js';
 import { language, moment, plural, recordName, t, told } from '../words.js';
 
@@ -224,14 +224,11 @@ async function whoIsWhat(scopes) {
 
 /** Return a button that fills a place with what is asked for, or with why there is nothing. */
 function asked(words, place, content) {
-  const shown = h('button', { type: 'button', onclick: async () => {
-    if (shown.hasAttribute('aria-disabled')) return;
-    shown.setAttribute('aria-disabled', 'true');
-    const parts = await content().catch(problem => [refusal(problem)]);
+  const fill = async () => {
+    const parts = await content();
     place.replaceChildren(...parts.flat(Infinity).filter(Boolean));
-    shown.removeAttribute('aria-disabled');
-  } }, words);
-  return shown;
+  };
+  return actionButton(words, fill, problem => place.replaceChildren(refusal(problem)));
 }
 
 /** Say whether the log is whole, and show its entries behind a button. */
