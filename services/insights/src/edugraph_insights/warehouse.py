@@ -74,12 +74,13 @@ def changes(graph: Graph, since: int | None) -> Iterator[dict[str, Any]]:
 
 
 def _all_tables(graph: Graph, since: int | None) -> Iterator[Tables]:
-    yield from _names(graph)
+    hidden = HiddenInGraph(graph)
+    yield from _names(graph, hidden)
     for page in _pages(graph, STATEMENTS["warehouse_students"]):
         yield {"students": [_without_flag(row) for row in page if not row["restricted"]]}
     if since is not None:
         for source in _SOURCES:
-            yield from _written_since(graph, source, _first_word(since))
+            yield from _written_since(hidden, source, _first_word(since))
 
 
 def records_of(graph: Graph, students: Sequence[str]) -> tuple[list[str], Tables]:
@@ -88,9 +89,10 @@ def records_of(graph: Graph, students: Sequence[str]) -> tuple[list[str], Tables
     Their records are at most RECORDS_AT_ONCE, or those of one student. Raises Retryable.
     """
     first = _first_students(graph, students)
+    hidden = HiddenInGraph(graph)
     found: Tables = {}
     for source in _SOURCES:
-        _add_rows(graph, found, source, "warehouse_of_students", students=first)
+        _add_rows(hidden, found, source, "warehouse_of_students", students=first)
     return first, found
 
 
@@ -108,11 +110,10 @@ def _first_students(graph: Graph, students: Sequence[str]) -> list[str]:
     return first
 
 
-def _names(graph: Graph) -> Iterator[Tables]:
+def _names(graph: Graph, hidden_findings: HiddenInGraph) -> Iterator[Tables]:
     hidden = hidden_nodes(graph)
-    found = HiddenInGraph(graph)
     for label in ASPECT_OF:
-        hidden |= {(label, name) for name in found.names(label)}
+        hidden |= {(label, name) for name in hidden_findings.names(label)}
     for table, label in _NAMED.items():
         statement = STATEMENTS["warehouse_named"].replace("{label}", label)
         for page in _pages(graph, statement):
@@ -159,21 +160,21 @@ def _first_word(milliseconds: int) -> str:
     return word_of(datetime.fromtimestamp(looked_back / 1_000, UTC), 0)
 
 
-def _written_since(graph: Graph, source: _Source, after: str) -> Iterator[Tables]:
+def _written_since(hidden: HiddenInGraph, source: _Source, after: str) -> Iterator[Tables]:
     statement = STATEMENTS["warehouse_words"].replace("{label}", source.label)
     while True:
-        rows = graph.scan(statement, after=after, limit=WORDS_AT_ONCE)
+        rows = hidden.graph.scan(statement, after=after, limit=WORDS_AT_ONCE)
         words = [row["word"] for row in rows]
         if not words:
             return
         found: Tables = {}
-        _add_rows(graph, found, source, "warehouse_of_words", words=words)
+        _add_rows(hidden, found, source, "warehouse_of_words", words=words)
         yield found
         after = words[-1]
 
 
 def _add_rows(
-    graph: Graph, found: Tables, source: _Source, beginning: str, **parameters: list[str]
+    hidden: HiddenInGraph, found: Tables, source: _Source, beginning: str, **parameters: list[str]
 ) -> None:
     begins = STATEMENTS[beginning].replace("{label}", source.label)
     begins = begins.replace("{types}", source.types)
@@ -181,10 +182,10 @@ def _add_rows(
         statement = STATEMENTS[f"warehouse_{table}"].replace("{found}", begins)
         rows = found.setdefault(table, [])
         read: list[Row] = []
-        for row in graph.scan(statement, **parameters):
+        for row in hidden.graph.scan(statement, **parameters):
             # Another transaction may have deleted a node meanwhile. Its properties are null.
             if row["record"] is not None and row["student"] is not None:
                 read.append(row)
         if table == "mistakes":
-            read = HiddenInGraph(graph).without_hidden(read)
+            read = hidden.without_hidden(read)
         rows += read

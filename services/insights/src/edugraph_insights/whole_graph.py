@@ -56,8 +56,7 @@ def summary(graph: Graph, at_least_students: int = 0) -> GraphSummary:
     """Return counts by label and type without zeros, and the knowledge points with the most mistakes.
 
     A knowledge point is left out if fewer than `at_least_students` students made mistakes at it, or if only hidden
-    findings name it. Restricted students
-    do not count for this. Raises Retryable.
+    findings name it. Restricted students do not count for this. Raises Retryable.
     """
 
     def count(pattern: str, what: str) -> int:
