@@ -37,12 +37,13 @@ RUN = Path("/run/edugraph-kubernetes")
 NODE_IP, HOST_IP = "10.251.0.1", "10.251.0.2"
 # The second node is reached through the first one, which has this address on the link between them.
 LINK_IP, SECOND_IP = "10.251.1.1", "10.251.1.2"
-SECOND_NETWORK = "10.251.1.0/24"
+FIRST_NETWORK, SECOND_NETWORK = "10.251.0.0/24", "10.251.1.0/24"
 PODS, SERVICES = "10.252.0.0/16", "10.253.0.0/16"
 API_IP, DNS_IP = "10.253.0.1", "10.253.0.10"
 WAIT = 240  # seconds for each step
 VOLUMES = 12
-# A node that sends no heartbeat for this long is lost. Its pods are replaced a while later.
+# With a second node: a node that sends no heartbeat for this long is lost, and its pods are replaced a while later. One
+# node keeps the longer times of Kubernetes, because a busy machine must not lose its only node.
 LOST_AFTER_SECONDS = 20
 REPLACED_AFTER_SECONDS = 20
 # The kubelet sets these for the whole machine; `down` sets them back.
@@ -63,7 +64,8 @@ CGROUPS = Path("/sys/fs/cgroup")
 class Node:
     """A network namespace with a kubelet and a containerd. The folders are its own, and hold settings and sockets.
 
-    A kubelet ends the pods that it does not know below `cgroup`, so each node needs another one.
+    A kubelet ends the pods that it does not know below `cgroup`, so each node needs another one. It is a path below the
+    root of each hierarchy.
     """
 
     name: str
@@ -103,7 +105,7 @@ class Cluster:
             pods="10.252.0.0/24",
             state=self.state,
             run=RUN,
-            cgroup="/",
+            cgroup="",
         )
         self.second = Node(
             "node2",
@@ -113,7 +115,7 @@ class Cluster:
             pods="10.252.1.0/24",
             state=self.state / "node2",
             run=RUN / "node2",
-            cgroup="/edukube-node2",
+            cgroup="edukube-node2",
         )
         self.nodes = [self.first]
 
@@ -215,7 +217,7 @@ class Cluster:
             [*second, "link", "set", "node1", "up"],
             ["ip", "route", "add", SECOND_NETWORK, "via", NODE_IP],
             [*first, "route", "add", self.second.pods, "via", SECOND_IP],
-            [*second, "route", "add", "10.251.0.0/24", "via", LINK_IP],
+            [*second, "route", "add", FIRST_NETWORK, "via", LINK_IP],
             [*second, "route", "add", PODS, "via", LINK_IP],
         ):  # fmt: skip
             _run(command)
@@ -265,6 +267,14 @@ class Cluster:
 
     def _start_control_plane(self, options: Options) -> None:
         pki, bin_ = self.state / "pki", self.programs.path
+        of_api_server = []
+        of_controllers = []
+        if options.second_node:
+            of_api_server = [
+                f"--default-not-ready-toleration-seconds={REPLACED_AFTER_SECONDS}",
+                f"--default-unreachable-toleration-seconds={REPLACED_AFTER_SECONDS}",
+            ]
+            of_controllers = [f"--node-monitor-grace-period={LOST_AFTER_SECONDS}s"]
         self._start(
             "etcd",
             [str(bin_("etcd")), f"--name={self.first.name}", f"--data-dir={self.state}/etcd", "--unsafe-no-fsync", "--log-level=warn",
@@ -287,9 +297,7 @@ class Cluster:
              "--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
              "--requestheader-extra-headers-prefix=X-Remote-Extra-",
              f"--proxy-client-cert-file={pki}/front-proxy.crt", f"--proxy-client-key-file={pki}/front-proxy.key",
-             # By default, pods of a lost node are replaced after five minutes.
-             f"--default-not-ready-toleration-seconds={REPLACED_AFTER_SECONDS}",
-             f"--default-unreachable-toleration-seconds={REPLACED_AFTER_SECONDS}"],
+             *of_api_server],
         )  # fmt: skip
         self._start_containerd(self.first, options)
         self._until(
@@ -309,7 +317,7 @@ class Cluster:
              # Faster than on real clusters, so that tests of scaling take seconds.
              "--horizontal-pod-autoscaler-sync-period=5s", "--horizontal-pod-autoscaler-initial-readiness-delay=5s",
              "--horizontal-pod-autoscaler-cpu-initialization-period=20s",
-             f"--node-monitor-grace-period={LOST_AFTER_SECONDS}s"],
+             *of_controllers],
         )  # fmt: skip
         scheduler = f"{self.state}/etc/scheduler.conf"
         self._start(
@@ -334,8 +342,8 @@ class Cluster:
             _load(node, self._program_image(program))
 
     def _start_node(self, node: Node) -> None:
-        for hierarchy in CGROUPS.iterdir():
-            (hierarchy / node.cgroup.lstrip("/")).mkdir(exist_ok=True)
+        for hierarchy in _hierarchies():
+            (hierarchy / node.cgroup).mkdir(exist_ok=True)
         bin_ = self.programs.path
         settings = f"{node.state}/etc"
         self._start(
@@ -601,7 +609,7 @@ class Cluster:
             _works("umount", "-l", point)
         if ours():  # deleting the files below a mount would delete somebody's data
             raise ServerError(f"cannot unmount {', '.join(ours())}")
-        for pattern in ("**/kubepods*", f"*{self.second.cgroup}"):
+        for pattern in ("**/kubepods*", f"**/{self.second.cgroup}"):
             for group in CGROUPS.glob(pattern):
                 for folder in sorted([group, *group.rglob("*")], reverse=True):
                     if folder.is_dir():
@@ -851,9 +859,18 @@ def _shims(node: Node) -> list[int]:
 def _of_pods(node: Node) -> list[int]:
     """Return the ids of all processes of a node's pods, the shims before their containers."""
     found = _shims(node)
-    for processes in CGROUPS.glob(f"memory{node.cgroup}/**/cgroup.procs"):
-        found += [int(line) for line in processes.read_text().split()]
+    for hierarchy in _hierarchies():
+        pods = hierarchy / node.cgroup / "kubepods"
+        for processes in pods.rglob("cgroup.procs"):
+            found += [int(line) for line in processes.read_text().split()]
     return found
+
+
+def _hierarchies() -> list[Path]:
+    """Return the roots of the hierarchies of cgroups: one for each controller in version 1, and one in version 2."""
+    if (CGROUPS / "cgroup.controllers").exists():
+        return [CGROUPS]
+    return [path for path in CGROUPS.iterdir() if path.is_dir()]
 
 
 def main() -> int:

@@ -63,7 +63,7 @@ address: {node.ip}
 authentication: {{anonymous: {{enabled: false}}, webhook: {{enabled: true}}, x509: {{clientCAFile: {cluster}/pki/ca.crt}}}}
 authorization: {{mode: Webhook}}
 cgroupDriver: cgroupfs
-cgroupRoot: {node.cgroup}
+cgroupRoot: /{node.cgroup}
 failCgroupV1: false
 failSwapOn: false
 clusterDNS: [{dns_ip}]

@@ -44,7 +44,7 @@ PARTS = [
     ("4", "migration"),
     ("4", "small"),
 ]
-# These install the chart in a way of their own, so the other points are not looked at beside one of them alone.
+# Each of these points installs the chart in its own way. When it is given alone, nothing else is installed.
 ALONE = ("small", "nodes")
 
 
@@ -294,6 +294,12 @@ def arguments() -> argparse.Namespace:
         options.helm, options.points = PARTS[options.part_of_commit % len(PARTS)]
         options.all = bool(options.points)
     options.own = not os.environ.get("KUBECONFIG")
+    if "nodes" in options.points:
+        is_alone = options.points == "nodes" and options.all
+        if not (is_alone and options.own):
+            parser.error(
+                "the point nodes needs --all, no other point, and a cluster that is made here"
+            )
     return options
 
 
@@ -311,7 +317,7 @@ def main() -> int:
             )
             if "small" in options.points and options.all:
                 small_node(kubeconfig, report, options)
-            if options.points == "nodes" and options.all and options.own:
+            if options.points == "nodes":
                 two_nodes(kubeconfig, report, options, cluster)
             if options.points not in ALONE:
                 for helm in options.helm.split(","):

@@ -6,16 +6,14 @@ import contextlib
 import threading
 import urllib.error
 import urllib.request
-from collections import defaultdict
 from collections.abc import Iterator
 
 from release import RELEASE, Failed, Release, Report, records
-from under_load import compare, empty_graph, ended, imported
+from under_load import begun, compare, empty_graph, ended, imported
 
 from dev.kubernetes.cluster import Cluster
 
 RECORDS = 10_000
-BATCH = 20  # records: many batches, so that each disturbance meets some
 ASK_EVERY_SECONDS = 0.2
 ANSWER_WITHIN_SECONDS = 10
 SETTINGS = (
@@ -24,6 +22,7 @@ SETTINGS = (
     "workers.importer.replicas=2",
 )
 SPREAD = ("gateway", "importer", "insights")
+FEWEST_NODES = 2
 
 
 def several_nodes(release: Release, report: Report, cluster: Cluster) -> None:
@@ -37,7 +36,7 @@ def several_nodes(release: Release, report: Report, cluster: Cluster) -> None:
     with report.step(f"nodes: an undisturbed import of {RECORDS:,} records") as figures:
         calm = imported(release, body, figures)
     empty_graph(release)
-    job = _begun(release, body)
+    job = begun(release, body)
     with report.step(f"nodes: drain {node} during an import") as figures:
         with _asked(release) as answers:
             _drain(release, node)
@@ -53,7 +52,7 @@ def several_nodes(release: Release, report: Report, cluster: Cluster) -> None:
         figures.append(_all_answered(answers))
         figures.append(_spread(release))
     empty_graph(release)
-    job = _begun(release, body)
+    job = begun(release, body)
     with report.step(f"nodes: all processes of {node} are killed during an import") as figures:
         cluster.lose(cluster.second)
         took = release.until("the node is lost", lambda: not cluster.node_ready(cluster.second))
@@ -63,24 +62,18 @@ def several_nodes(release: Release, report: Report, cluster: Cluster) -> None:
         compare(calm, ended(release, job, figures), figures)
 
 
-def _begun(release: Release, body: bytes) -> str:
-    """Return the job of an import that has written its first records."""
-    with release.gateway() as gateway:
-        job = gateway.send(body, analyze=True, batch_size=BATCH)
-        release.until("the first written records", lambda: gateway.report(job)["written"])
-        return job
-
-
 def _spread(release: Release) -> str:
-    """Return on how many nodes the pods of each group are. Raises Failed if they are on one."""
-    nodes_of_groups: defaultdict[str, set[str]] = defaultdict(set)
+    """Return the nodes on which the pods of each group are. Raises Failed if a group is on one node alone."""
+    places = []
+    together = []
     for group in SPREAD:
-        for pod in release.pods(group):
-            nodes_of_groups[group].add(pod["spec"]["nodeName"])
-    for group, nodes in nodes_of_groups.items():
-        if len(nodes) == 1:
-            raise Failed(f"all pods of {group} are on {', '.join(nodes)}")
-    return ", ".join(f"{group} on {len(nodes)}" for group, nodes in nodes_of_groups.items())
+        nodes = sorted(pod["spec"]["nodeName"] for pod in release.pods(group))
+        places.append(f"{group} on {' and '.join(nodes)}")
+        if len(set(nodes)) < FEWEST_NODES:
+            together.append(group)
+    if together:
+        raise Failed(f"{', '.join(together)} did not spread: {'; '.join(places)}")
+    return "; ".join(places)
 
 
 def _drain(release: Release, node: str) -> None:

@@ -29,9 +29,7 @@ def under_way(release: Release, report: Report, logs: PodLogs, count: int) -> No
         calm = imported(release, body, figures)
     if calm:
         empty_graph(release)
-        with release.gateway() as gateway:
-            job = gateway.send(body, analyze=True, batch_size=BATCH)
-            release.until("the first written records", lambda: gateway.report(job)["written"])
+        job = begun(release, body)
         for name, disturbance in DISTURBANCES:
             with report.step(f"{point} {name}") as figures:
                 figures.append(f"begun when {_written(release, job)} records were written")
@@ -49,6 +47,14 @@ def imported(release: Release, body: bytes, figures: list[str]) -> dict[str, Any
     if found["report"]["state"] != "succeeded":
         raise Failed(json.dumps(found["report"])[:600])
     return found
+
+
+def begun(release: Release, body: bytes) -> str:
+    """Return the job of an import that has written its first records."""
+    with release.gateway() as gateway:
+        job = gateway.send(body, analyze=True, batch_size=BATCH)
+        release.until("the first written records", lambda: gateway.report(job)["written"])
+    return job
 
 
 def ended(release: Release, job: str, figures: list[str]) -> dict[str, Any]:
