@@ -58,24 +58,21 @@ class HiddenInGraph:
 
         A name with a shown finding among its first ones needs no look at the others, which may be most of a school.
         """
-        likely = self._names_among(label, None, FIRST_FINDINGS)
-        if not likely:
-            return set()
+        statement = STATEMENTS["ids_of_label"].replace("{label}", label)
+        every_name = {row["id"] for row in self.graph.scan(statement)}
+        likely = self._names_among(label, every_name, FIRST_FINDINGS)
         return self._names_among(label, likely, EVERY_FINDING)
 
     def likely_names(self, label: str, ids: Collection[str]) -> set[str]:
         """Return those of these names whose first findings are all hidden."""
         return self._names_among(label, ids, FIRST_FINDINGS)
 
-    def _names_among(self, label: str, ids: Collection[str] | None, most: int) -> set[str]:
-        """Return the names whose first `most` findings are all hidden. If `ids` are given, only these names count."""
+    def _names_among(self, label: str, ids: Collection[str], most: int) -> set[str]:
+        """Return those of these names whose first `most` findings are all hidden."""
         statement = STATEMENTS[f"found_{ASPECT_OF[label]}s"]
-        wanted = None
-        if ids is not None:
-            wanted = sorted(ids)
         shown: set[str] = set()
         hidden: set[str] = set()
-        for row in self.graph.scan(statement, ids=wanted, most=most):
+        for row in self.graph.scan(statement, ids=sorted(ids), most=most):
             name = row["id"]
             if name in shown:
                 continue

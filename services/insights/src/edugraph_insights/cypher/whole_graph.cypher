@@ -87,23 +87,28 @@ UNWIND $records AS id
 MATCH (m:{label} {id: id}) WHERE m.finding IS NOT NULL
 RETURN m.id AS record, m.record_type AS type, m.finding AS finding, m.verdicts AS verdicts
 
+// name: ids_of_label
+// Returns the ids of all nodes of a label. {label} is filled in.
+MATCH (n:{label})
+RETURN n.id AS id
+
 // name: found_error_types
-// Returns each mistake whose finding has a type that no record states and that stands for no other type. At most $most mistakes
-// of each are returned. With $ids only these types are returned.
-MATCH (n:ErrorType)
-WHERE ($ids IS NULL OR n.id IN $ids)
-  AND NOT EXISTS { MATCH (n)<-[r:OF_TYPE]-() WHERE r.stated_as IS NOT NULL }
+// Returns, of these types, each mistake whose finding has a type that no record states and that stands for no other type.
+// At most $most mistakes of each are returned.
+UNWIND $ids AS id
+MATCH (n:ErrorType {id: id})
+WHERE NOT EXISTS { MATCH (n)<-[r:OF_TYPE]-() WHERE r.stated_as IS NOT NULL }
   AND NOT EXISTS { MATCH (o:ErrorType) WHERE o.canonical = n.id AND o.id <> n.id }
 WITH n, [(n)<-[:OF_TYPE]-(m) WHERE m.finding IS NOT NULL | m][..$most] AS records
 UNWIND records AS m
 RETURN n.id AS id, m.id AS record, m.record_type AS type, m.finding AS finding, m.verdicts AS verdicts
 
 // name: found_knowledge_points
-// Returns each mistake whose finding has a point that neither a course, a text, an item nor a definition has and that
-// stands for no other point. At most $most mistakes of each are returned. With $ids only these points are returned.
-MATCH (n:KnowledgePoint)
-WHERE ($ids IS NULL OR n.id IN $ids)
-  AND NOT EXISTS { MATCH (n)-[:CONTAINS|DESCRIBES|TESTS|DEFINES|DEPENDS_ON]-() }
+// Returns, of these points, each mistake whose finding has a point that neither a course, a text, an item nor a
+// definition has and that stands for no other point. At most $most mistakes of each are returned.
+UNWIND $ids AS id
+MATCH (n:KnowledgePoint {id: id})
+WHERE NOT EXISTS { MATCH (n)-[:CONTAINS|DESCRIBES|TESTS|DEFINES|DEPENDS_ON]-() }
   AND NOT EXISTS { MATCH (o:KnowledgePoint) WHERE o.canonical = n.id AND o.id <> n.id }
 WITH n, [(n)<-[:CONCERNS]-(m) WHERE m.finding IS NOT NULL | m][..$most] AS records
 UNWIND records AS m
