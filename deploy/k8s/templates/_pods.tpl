@@ -75,6 +75,8 @@ topologySpreadConstraints:
     whenUnsatisfiable: ScheduleAnyway
     labelSelector:
       matchLabels: {{- include "edugraph.selector" $ | nindent 8 }}
+    # Without this the old pods of an upgrade count as well. New pods would all go to the node that has the fewest old ones.
+    matchLabelKeys: [pod-template-hash]
 {{- end }}
 {{- end -}}
 
