@@ -1,14 +1,17 @@
 """`edugraph-digest` as a process of its own, on a graph that is made up. Tests start and kill it.
 
-Each teacher leads one student, except those who are named in the environment variable MADE_LOST.
+Each teacher leads one student, except those who are named in the environment variable MADE_LOST. Messages to Slack go
+to the address in MADE_SLACK.
 """
 
 import os
 from typing import Any
 from unittest.mock import patch
 
+from apprise.plugins.slack import NotifySlack
+
 from edugraph_insights import insights
-from edugraph_insights.digest import main, sending
+from edugraph_insights.digest import chatting, main, sending
 from edugraph_insights.digest.lines import Line
 
 # As somebody may import it, to write headers and a body of their own.
@@ -44,6 +47,22 @@ def made_lines(_insights: Any, caller: Any, course: str, _language: str) -> list
     ]
 
 
+def made_chat_lines(_insights: Any, course: str, _language: str) -> list[Line]:
+    return [Line("Fractions went wrong.", f"https://school.example/ui/#overview?course={course}")]
+
+
+def to_made_slack() -> None:
+    """Let messages to Slack go to the server of the test, without waits between them."""
+    NotifySlack.webhook_url = os.environ["MADE_SLACK"]
+    NotifySlack.request_rate_per_sec = 0
+
+
 if __name__ == "__main__":
-    with patch.object(insights, "Graph", MadeGraph), patch.object(sending, "lines_of", made_lines):
+    if "MADE_SLACK" in os.environ:
+        to_made_slack()
+    with (
+        patch.object(insights, "Graph", MadeGraph),
+        patch.object(sending, "lines_of", made_lines),
+        patch.object(chatting, "chat_lines_of", made_chat_lines),
+    ):
         main.main()

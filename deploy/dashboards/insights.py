@@ -35,7 +35,18 @@ ROWS = (
                     f"max by (outcome) (increase({series(metrics.DIGEST_MAILS)}[1d]))",
                     "{{outcome}}",
                 ),
-                width=24,
+                width=12,
+            ),
+            course(
+                "Messages to chats in a day, by service and outcome",
+                "none",
+                "refused: the chat does not take it; look at the address of the channel. postponed: the chat was away. "
+                "unknown: it may have arrived, and is not sent again. The log names the channel.",
+                Query(
+                    f"max by (service, outcome) (increase({series(metrics.DIGEST_CHATS)}[1d]))",
+                    "{{service}} {{outcome}}",
+                ),
+                width=12,
             ),
         ),
     ),

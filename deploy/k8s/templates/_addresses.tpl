@@ -100,6 +100,9 @@ Call with (dict "root" $ "component" NAME).
 {{- if and (eq $component "digest") $values.networkPolicy.externalTo }}
 {{- /* The address of the mail server is in a Secret, so its port stands in the values. */}}
 {{- $rules = append $rules (dict "to" $values.networkPolicy.externalTo "ports" (list (dict "protocol" "TCP" "port" (int $values.digest.port)))) }}
+{{- if $values.digest.chatsKey }}
+{{- $rules = append $rules (dict "to" $values.networkPolicy.externalTo "ports" (list (dict "protocol" "TCP" "port" (int $values.digest.chatsPort)))) }}
+{{- end }}
 {{- end }}
 {{- toYaml (uniq $rules) }}
 {{- end -}}

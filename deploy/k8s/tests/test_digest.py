@@ -69,6 +69,24 @@ def test_it_reaches_redis_the_graph_and_the_mail_server_alone(chart):
     assert not Network(chart.render()).connects(digest, MAIL_SERVER, 587)
 
 
+def test_the_addresses_of_chats_are_in_its_pod_alone(chart, pods):
+    """Only with them may it reach the port of chats."""
+    objects = chart.render(*ON, 'digest.chatsKey="chats"')
+    holders = {}
+    for name, spec in pods(objects).items():
+        for container in spec["containers"]:
+            found = variables(container).get("EDUGRAPH_DIGEST_CHATS")
+            if found is not None:
+                holders[name] = found["valueFrom"]
+    assert holders == {
+        "CronJob/edugraph-digest": {"secretKeyRef": {"name": "mail", "key": "chats"}}
+    }
+    digest = component("digest")
+    assert Network(objects).connects(digest, MAIL_SERVER, 443)
+    assert not Network(objects).connects(component("insights"), MAIL_SERVER, 443)
+    assert not Network(chart.render(*ON)).connects(digest, MAIL_SERVER, 443)
+
+
 @pytest.mark.parametrize("left_out", range(1, 4))
 def test_it_needs_a_mail_server_an_address_of_the_page_and_a_sender(chart, left_out):
     given = [each for number, each in enumerate(ON) if number != left_out]

@@ -4,11 +4,12 @@ import re
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, TypeAdapter, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.data_sources import TimeZone
+from edugraph_common.contracts.record_fields import Id
 from edugraph_common.runtime.service.loopback_only import refuse_open_network
 from edugraph_common.runtime.service.lti_key import LtiKey
 from edugraph_common.runtime.service.settings import LtiSettings, OidcSettings, RedisSettings
@@ -240,8 +241,45 @@ class InsightsSettings(RedisSettings, OidcSettings, LtiSettings):
         return self
 
 
+class ChatChannel(ContractModel):
+    """A channel of a chat that the school chose, and the courses about which it gets a message each week.
+
+    Everybody with the address may write into the channel, so the address is a secret.
+    """
+
+    address: SecretStr
+    courses: tuple[Id, ...] = Field(min_length=1)
+    language: Literal["en", "zh"] = "en"
+
+
+# The name that the school gives to a channel. Logs have it, so it is short and of plain signs.
+CHANNEL_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+_CHANNELS = TypeAdapter(dict[str, ChatChannel])
+
+
+def channels_in(text: str) -> dict[str, ChatChannel]:
+    """Return name -> channel. Raises ValueError, whose message has nothing of the text."""
+    try:
+        channels = _CHANNELS.validate_json(text)
+    except ValidationError:
+        raise ValueError(
+            'must be JSON such as {"maths": {"address": "https://...", "courses": ["MATH8"]}}'
+        ) from None
+    addresses = set()
+    for name, channel in channels.items():
+        if not CHANNEL_NAME.fullmatch(name):
+            raise ValueError("has a channel whose name is not of a-z, 0-9 and - alone")
+        addresses.add(channel.address.get_secret_value())
+        if len(set(channel.courses)) < len(channel.courses):
+            raise ValueError(f"names a course twice in the channel {name}")
+    # Two channels of one address would say the same twice.
+    if len(addresses) < len(channels):
+        raise ValueError("has two channels with the same address")
+    return channels
+
+
 class MailSettings(BaseSettings):
-    """The settings of the mail server. Only the command `edugraph-digest` has them."""
+    """The settings of the mail server and of chats. Only the command `edugraph-digest` has them."""
 
     model_config = SettingsConfigDict(env_prefix="EDUGRAPH_", extra="ignore", frozen=True)
 
@@ -252,6 +290,30 @@ class MailSettings(BaseSettings):
         pattern=ADDRESS,
         description="mail address from which digests come, such as no-reply@school.example",
     )
+    digest_chats: SecretStr | None = Field(
+        default=None,
+        description="channels of chats that get a message about courses each week, without names of students, as "
+        'JSON: {"maths": {"address": "https://...", "courses": ["MATH8"], "language": "zh"}}',
+    )
+
+    @property
+    def channels(self) -> dict[str, ChatChannel]:
+        """Name -> channel. Empty if the school has chosen none."""
+        text = ""
+        if self.digest_chats is not None:
+            text = self.digest_chats.get_secret_value()
+        if not text:
+            return {}
+        return channels_in(text)
+
+    @model_validator(mode="after")
+    def channels_are_whole(self) -> Self:
+        """Raise ValueError if the channels cannot be read."""
+        try:
+            _ = self.channels
+        except ValueError as error:
+            raise ValueError(f"EDUGRAPH_DIGEST_CHATS {error}") from None
+        return self
 
     @model_validator(mode="after")
     def server_is_named(self) -> Self:

@@ -1139,8 +1139,8 @@ _REDIS = (
         "none",
         _NO_PERSON,
         Words(
-            "whether the mail of a week was sent, and how many were, by random numbers",
-            "某周的邮件是否已发送及发送数量（以随机编号表示）",
+            "whether the mail or the message to a chat of a week was sent, and how many were, by random numbers",
+            "某周的邮件或聊天消息是否已发送及发送数量（以随机编号表示）",
         ),
         Words("30 days; the numbers for ever", "30 天；数量永久保留"),
     ),

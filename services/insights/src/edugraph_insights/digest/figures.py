@@ -11,7 +11,7 @@ from edugraph_common.runtime.shared_state.digests import DigestMails
 
 
 class DigestFigures(Collector):
-    """The numbers of mails by outcome. They are missing while Redis does not answer."""
+    """The numbers of mails and of messages to chats by outcome. They are missing while Redis does not answer."""
 
     def __init__(self, mails: DigestMails | None) -> None:
         self._mails = mails
@@ -19,11 +19,15 @@ class DigestFigures(Collector):
     def collect(self) -> Iterable[Metric]:
         if self._mails is None:
             return []
-        family = metrics.DIGEST_MAILS.family()
+        of_mails = metrics.DIGEST_MAILS.family()
+        of_chats = metrics.DIGEST_CHATS.family()
         try:
-            counts = self._mails.counts()
+            mails = self._mails.counts()
+            chats = self._mails.chat_counts()
         except Failure:
             return []
-        for outcome, number in counts.items():
-            family.add_metric([outcome], number)
-        return [family]
+        for outcome, number in mails.items():
+            of_mails.add_metric([outcome], number)
+        for messages, number in chats.items():
+            of_chats.add_metric([messages.service, messages.outcome], number)
+        return [of_mails, of_chats]

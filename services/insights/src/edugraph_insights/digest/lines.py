@@ -104,6 +104,12 @@ def course_name(insights: Insights, course: str) -> str:
     return in_one_line(course)
 
 
+def link_to(insights: Insights, language: Language, page: str, **values: str) -> str:
+    """Return the address of a page for people, in this language."""
+    query = urlencode({**values, "lang": language})
+    return f"{insights.settings.digest_page_url}#{page}?{query}"
+
+
 def lines_of(insights: Insights, caller: Caller, course: str, language: Language) -> list[Line]:
     """Return at most five lines about a course: what the caller may see at this moment.
 
@@ -136,8 +142,7 @@ class LinesOfCourse:
         return ask(self.insights, self.caller, question, asked, PURPOSE)
 
     def _link(self, page: str, **more: str) -> str:
-        values = {"course": self.course, **more, "lang": self.sentences.language}
-        return f"{self.insights.settings.digest_page_url}#{page}?{urlencode(values)}"
+        return link_to(self.insights, self.sentences.language, page, course=self.course, **more)
 
     def _of_action(self, action: Action) -> Line:
         if action.kind == "repeat":

@@ -85,13 +85,10 @@ class Run:
         self, digest_id: str, week: str, state: str, now: datetime
     ) -> DigestOutcome | Passed:
         """Return what an earlier run did. A claim that it left behind ends as unknown, and nothing is sent again."""
-        claimed = claimed_at(state)
-        if claimed is None:
-            return "done before"
-        if now - claimed < LONGEST_HAND_OVER:
-            return "under way"
-        self.mails.end(digest_id, week, "unknown")
-        return "unknown"
+        found = left_behind(state, now)
+        if found == "unknown":
+            self.mails.end(digest_id, week, found)
+        return found
 
     def _rights_of(self, owned: OwnedDigest, now: datetime) -> Caller | None:
         """Return the subscriber as a caller, or None if the subscriber has no right to the course any more."""
@@ -123,6 +120,16 @@ class Run:
             message_id=f"{owned.id}.{week}",
             now=now,
         )
+
+
+def left_behind(state: str, now: datetime) -> Literal["done before", "under way", "unknown"]:
+    """Return what an earlier run did with a mail that it claimed. unknown: that run has died."""
+    claimed = claimed_at(state)
+    if claimed is None:
+        return "done before"
+    if now - claimed < LONGEST_HAND_OVER:
+        return "under way"
+    return "unknown"
 
 
 def week_of(insights: Insights) -> str:

@@ -21,6 +21,7 @@ BudgetLevel = Literal["under", "nearly", "spent"]
 PartWay = Literal["single", "repair"]
 ReaperOutcome = Literal["sent again", "failed"]
 DigestOutcome = Literal["sent", "refused", "postponed", "unknown"]
+ChatService = Literal["dingtalk", "feishu", "slack", "teams", "wecom"]
 WebhookOutcome = Literal["delivered", "failed", "refused", "given up", "unreadable"]
 
 RECORD_TYPES = (
@@ -347,6 +348,15 @@ DIGEST_MAILS = Counter(
     "not take it; postponed: a try that the next run repeats; unknown: a process or connection ended in the middle, "
     "so the mail is not sent again",
     (Label("outcome", _words(DigestOutcome)),),
+    opened_apart=True,
+)
+DIGEST_CHATS = Counter(
+    "insights",
+    "digest_chats_total",
+    "Weekly messages to channels of chats, as Redis counts them: each replica shows the same number. refused: the "
+    "chat will not take it; postponed: a try that the next run repeats; unknown: a process or connection ended in "
+    "the middle, so the message is not sent again",
+    (Label("service", _words(ChatService)), Label("outcome", _words(DigestOutcome))),
     opened_apart=True,
 )
 JOBS_REAPED = Counter(

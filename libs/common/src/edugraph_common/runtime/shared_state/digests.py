@@ -3,6 +3,9 @@
 Insights writes the subscriptions. The command `edugraph-digest` reads them and sends the mails (docs/adr/0145). An
 erasure in the importer deletes the subscriptions of the person.
 
+The command also sends messages to channels of chats (docs/adr/0156). They have no subscriptions. Their claims and
+outcomes are kept as those of mails.
+
 A mail is claimed before it is handed over, and its outcome is kept afterwards. A claim whose outcome is missing means
 that the process ended in between, so nobody knows whether the mail went out. Such a mail is not sent again.
 """
@@ -15,18 +18,19 @@ import redis
 from pydantic import ValidationError
 
 from edugraph_common.contracts.contract_model import MessageModel
-from edugraph_common.runtime.service.metrics import DigestOutcome
+from edugraph_common.runtime.service.metrics import ChatService, DigestOutcome
 from edugraph_common.runtime.service.redis_errors import redis_errors
 
 MOST_DIGESTS = 30  # of one caller
 # The id of each subscription -> the client whose it is.
 OWNERS = "edugraph:digest-owners"
-# Outcome -> number of mails, since the installation exists.
+# Outcome -> number of mails, and "service outcome" -> number of messages to chats, since the installation exists.
 COUNTS = "edugraph:digest-counts"
 # The outcome of a mail is kept for longer than the week that the mail is about.
 _OUTCOME_LIFETIME = timedelta(days=30)
 
 OUTCOMES: tuple[DigestOutcome, ...] = get_args(DigestOutcome)
+SERVICES: tuple[ChatService, ...] = get_args(ChatService)
 _CLAIMED = "claimed "  # then follows the moment of the claim
 
 
@@ -131,8 +135,18 @@ class Digests:
             return cast("str | None", self._redis.hget(OWNERS, digest_id))
 
 
+class OfChat(NamedTuple):
+    """Messages to the channels of one service that had this outcome."""
+
+    service: ChatService
+    outcome: DigestOutcome
+
+
 class DigestMails:
-    """The outcome of the mail of each subscription and week. Each method raises Retryable without Redis."""
+    """The outcome of the mail of each subscription and week, and of each message to a chat.
+
+    Each method raises Retryable without Redis.
+    """
 
     def __init__(self, client: "redis.Redis") -> None:
         self._redis = client
@@ -153,23 +167,48 @@ class DigestMails:
             )
         return bool(claimed)
 
-    def end(self, digest_id: str, week: str, outcome: DigestOutcome) -> None:
-        """Keep the outcome of a claimed mail and count it. A postponed mail can be claimed again."""
+    def end(
+        self,
+        digest_id: str,
+        week: str,
+        outcome: DigestOutcome,
+        service: ChatService | None = None,
+    ) -> None:
+        """Keep the outcome of a claimed mail and count it. A postponed mail can be claimed again.
+
+        A message to a chat is counted for its `service`.
+        """
         key = _mail(digest_id, week)
+        counted = str(outcome)
+        if service is not None:
+            counted = _of_chat(OfChat(service, outcome))
         with redis_errors():
             pipe = self._redis.pipeline()
             if outcome == "postponed":
                 pipe.delete(key)
             else:
                 pipe.set(key, outcome, px=_OUTCOME_LIFETIME)
-            pipe.hincrby(COUNTS, outcome, 1)
+            pipe.hincrby(COUNTS, counted, 1)
             pipe.execute()
 
     def counts(self) -> Mapping[DigestOutcome, int]:
         """Return outcome -> number of mails, since the installation exists."""
-        with redis_errors():
-            found = cast("dict[str, str]", self._redis.hgetall(COUNTS))
+        found = self._counts()
         return {outcome: int(found.get(outcome, 0)) for outcome in OUTCOMES}
+
+    def chat_counts(self) -> Mapping[OfChat, int]:
+        """Return the number of messages to chats, since the installation exists."""
+        found = self._counts()
+        counts = {}
+        for service in SERVICES:
+            for outcome in OUTCOMES:
+                messages = OfChat(service, outcome)
+                counts[messages] = int(found.get(_of_chat(messages), 0))
+        return counts
+
+    def _counts(self) -> dict[str, str]:
+        with redis_errors():
+            return cast("dict[str, str]", self._redis.hgetall(COUNTS))
 
 
 def claimed_at(state: str) -> datetime | None:
@@ -199,6 +238,10 @@ def _read(text: str) -> DigestSubscription | None:
 
 def _key(client_id: str) -> str:
     return f"edugraph:digests:{client_id}"
+
+
+def _of_chat(messages: OfChat) -> str:
+    return f"{messages.service} {messages.outcome}"
 
 
 def _mail(digest_id: str, week: str) -> str:
