@@ -32,8 +32,9 @@ from tools.servers.neo4j import DEFAULT_VERSION, Neo4j  # noqa: E402
 SERVICES = ("gateway", "insights", "importer", "analyzer", "flower")
 SERVERS = ("rabbitmq", "redis", "neo4j")
 # Megabytes that a service may add to its base; S3's client is 45 of them, and of the importer's
-# rustworkx with numpy 65, and the readers of workbooks and Parquet 36. DuckDB is 70 of insights (ADR 127).
-LARGEST = dict.fromkeys(SERVICES, 240) | {"insights": 300}
+# rustworkx with numpy 65, and the readers of workbooks and Parquet 36. DuckDB is 70 of insights (ADR 127), and apprise
+# with its bytecode about 20 (ADR 156).
+LARGEST = dict.fromkeys(SERVICES, 240) | {"insights": 320}
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 BASES = {
     "base": (
