@@ -80,6 +80,24 @@ def test_a_person_of_another_group_is_refused_before_anything_is_sent(name: str)
     assert model.asked == []
 
 
+@pytest.mark.parametrize("name", ["Ana Keler", "ben adeymi", "Fisher", "晓明", "Okonwko"])
+def test_a_misspelt_name_is_refused_before_anything_is_sent(name: str) -> None:
+    """Out: `has_word_near_a_name` in the chooser."""
+    model = saying("student", student="s1")
+    chosen = chosen_by(basis(f"Did {name} improve?"), model)
+    assert (chosen.state, chosen.reason) == ("refused", "near")
+    assert model.asked == []
+
+
+@pytest.mark.parametrize("name", ["Zoltan", "Grace", "S99", "zoltan", "陈思琪"])
+def test_a_name_on_no_list_is_not_sent(name: str) -> None:
+    """Out: `only_usual_words` in the chooser."""
+    model = saying("weak-points")
+    chosen_by(basis(f"Why did {name} fail?"), model)
+    for request in model.asked:
+        assert name not in json.dumps(request.messages, ensure_ascii=False)
+
+
 @pytest.mark.parametrize(
     "choice",
     [

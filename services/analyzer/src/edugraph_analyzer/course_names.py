@@ -209,6 +209,8 @@ class CourseNames:
         self._divided: set[str] = set()
         # Parts in Cyrillic without their endings.
         self._stems: set[str] = set()
+        # Letters of the parts that the names themselves have, in lower case. `_parts` has readings in pinyin as well.
+        self.spelt_parts: set[str] = set()
         for name in plain:
             if _UNSPACED_CHARACTER.search(name):
                 self._add_unspaced(name)
@@ -218,6 +220,11 @@ class CourseNames:
         for name in self._unspaced:
             sizes.setdefault(name[0], set()).add(len(name))
         self._sizes = {first: sorted(lengths, reverse=True) for first, lengths in sizes.items()}
+
+    @property
+    def unspaced_names(self) -> frozenset[str]:
+        """The whole names in scripts without spaces, without points."""
+        return frozenset(self._undivided)
 
     def spans(self, plain: str) -> Iterator[Span]:
         """Yield each place of a plain text that names a member."""
@@ -350,6 +357,7 @@ class CourseNames:
         if len(letters) == 1:
             return
         self._parts.add(letters)
+        self.spelt_parts.add(letters)
         if _CYRILLIC.match(letters):
             stem = _CYRILLIC_ENDING.sub("", letters)
             if len(stem) >= _SHORTEST_STEM:

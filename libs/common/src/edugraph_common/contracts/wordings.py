@@ -30,7 +30,7 @@ ChosenValue = Annotated[
     str, StringConstraints(pattern=r"^(?:[cgspt][1-9][0-9]?|[0-9]{4}-[0-9]{2}-[0-9]{2})$")
 ]
 ChosenParameters = Annotated[dict[ParameterName, ChosenValue], Field(max_length=MOST_PARAMETERS)]
-Refusal = Literal["unanswerable", "person"]
+Refusal = Literal["unanswerable", "person", "near"]
 Failure = Literal["ended", "budget", "provider", "unreadable"]
 
 

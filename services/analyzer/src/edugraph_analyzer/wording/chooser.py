@@ -10,6 +10,7 @@ from edugraph_analyzer.prompting.questions import Unanswerable
 from edugraph_analyzer.wording.offline import offline_choice
 from edugraph_analyzer.wording.prompt import MODEL_OF, redacted, request_of
 from edugraph_analyzer.wording.reading import Choice, choice_of
+from edugraph_analyzer.wording.usual_words import has_word_near_a_name, only_usual_words
 from edugraph_common.contracts.errors import BudgetSpent, Rejected
 from edugraph_common.contracts.messages import ChooseQuestion
 from edugraph_common.contracts.wordings import ChosenQuestion, Failure, Refusal
@@ -19,6 +20,8 @@ log = structlog.get_logger()
 WORDS_OF_REFUSAL: dict[Refusal, str] = {
     "unanswerable": "none of the questions that you may ask answers this",
     "person": "the text names a person about whom you may not ask, or whom the course does not have",
+    "near": "a word of the text is almost the name of a person of the course; write names as the list of students "
+    "has them, or leave them out; nothing was sent",
 }
 WORDS_OF_FAILURE: dict[Failure, str] = {
     "ended": "the permit of this question has ended; ask again",
@@ -39,7 +42,9 @@ class QuestionChooser:
     asker: Asker
 
     def choose(self, message: ChooseQuestion) -> ChosenQuestion:
-        """Return the chosen question, or why there is none. A text that names an unknown person is never sent.
+        """Return the chosen question, or why there is none.
+
+        A text that names an unknown person is never sent. Only the usual words of any other text are sent.
 
         Raises MembersUnknown, and Retryable or Wait if the provider does not answer now.
         """
@@ -51,7 +56,10 @@ class QuestionChooser:
             return refused(message, "person")
         if not settings.has_provider:
             return _as_result(message, offline_choice(text.text, basis))
-        request = request_of(basis, text.text, settings, members, self.asker.new_id)
+        if has_word_near_a_name(text.text, members):
+            return refused(message, "near")
+        usual = only_usual_words(text.text)
+        request = request_of(basis, usual, settings, members, self.asker.new_id)
         read = partial(choice_of, basis=basis)
         try:
             choice, cost = self.asker.ask(request, read, _ERRAND)

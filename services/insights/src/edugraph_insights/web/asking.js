@@ -8,7 +8,7 @@ import { done } from './tasks.js';
 import { language, listed, number, t, told } from './words.js';
 
 const LONGEST_WORDS = 500;
-const REASONS = new Set(['unanswerable', 'person', 'ended', 'budget', 'provider', 'unreadable']);
+const REASONS = new Set(['unanswerable', 'person', 'near', 'ended', 'budget', 'provider', 'unreadable']);
 const DECIMALS = 100; // shares and estimates are shown to two places
 
 /** Return the field for a question in words, with what was understood and the answer below it. */
