@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from edugraph_analyzer.asking import Asker, Errand, NotUsable
 from edugraph_analyzer.course_names import CourseNames, MembersUnknown
 from edugraph_analyzer.prompting.questions import LLMRequest, LLMResponse, Unanswerable
+from edugraph_analyzer.sending import Bill
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.contracts.errors import BudgetSpent
 
@@ -78,7 +79,7 @@ DRAFT = Errand(purpose="draft", budget="drafts", longest_shown=40)
 def test_a_bad_answer_is_asked_for_once_more(
     answers: list[str], longest: int, pays_for: int
 ) -> None:
-    """Out: MOST_REQUESTS, the cut of the shown answer, the first messages, or a call of `judge`."""
+    """Out: MOST_REQUESTS, the cut of the shown answer, the first messages, a call of `judge`, or the bill."""
     school = School(answers, pays_for)
     errand = Errand(purpose="draft", budget="drafts", longest_shown=longest)
     # A reference: the requests that are sent, from the answers and the budget.
@@ -93,13 +94,16 @@ def test_a_bad_answer_is_asked_for_once_more(
             end = Unanswerable
             break
         if answer == "7":
-            end = (7, pytest.approx(sent * TOKENS / 1_000_000))
+            end = 7
             break
-    if isinstance(end, tuple):
-        assert asker(school).ask(FIRST, read, errand) == end
+    bill = Bill()
+    if end == 7:
+        assert asker(school).ask(FIRST, read, errand, bill) == end
     else:
         with pytest.raises(end):
-            asker(school).ask(FIRST, read, errand)
+            asker(school).ask(FIRST, read, errand, bill)
+    assert (bill.input_tokens, bill.output_tokens) == (100 * sent, 50 * sent)
+    assert bill.cost == pytest.approx(sent * TOKENS / 1_000_000)
     assert len(school.asked) == len(school.paid) == sent
     for number, request in enumerate(school.asked):
         assert request.messages[0] == FIRST.messages[0]
@@ -119,10 +123,10 @@ def test_a_bad_answer_is_asked_for_once_more(
 def test_the_requests_of_a_day_share_one_budget() -> None:
     """Out: the day in the id that pays, or the errand's purpose."""
     school = School(["no", "7", "7", "7"])
-    asker(school).ask(FIRST, read, DRAFT)
-    asker(school, NOW + timedelta(minutes=1)).ask(FIRST, read, DRAFT)
+    asker(school).ask(FIRST, read, DRAFT, Bill())
+    asker(school, NOW + timedelta(minutes=1)).ask(FIRST, read, DRAFT, Bill())
     question = Errand(purpose="question", budget="questions", longest_shown=40)
-    asker(school).ask(FIRST, read, question)
+    asker(school).ask(FIRST, read, question, Bill())
     assert school.paid == [
         ("drafts-2026-12-03", "draft"),
         ("drafts-2026-12-03", "draft"),

@@ -230,6 +230,9 @@ def test_no_sentence_is_kept_without_a_valid_citation(run: int) -> None:
     assert draft.student_ids == of.student_ids
     cited = {number for sentence in draft.sentences for number in sentence.cites}
     assert [each.number for each in draft.records] == sorted(cited)
+    assert draft.model == "scripted"
+    assert draft.input_tokens == 100 * len(model.asked)
+    assert draft.cost == pytest.approx(150 * len(model.asked) / 1_000_000)
     if is_malformed_twice:
         assert (draft.state, draft.error, draft.removed) == ("failed", UNREADABLE, 0)
         assert len(model.asked) == 2

@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 from edugraph_analyzer.costs import Spending
 from edugraph_analyzer.course_names import CourseNames, MembersUnknown
 from edugraph_analyzer.prompting.questions import LLMRequest, repair_of
-from edugraph_analyzer.sending import Completes, Payer
+from edugraph_analyzer.sending import Bill, Completes, Payer
 from edugraph_analyzer.settings import AnalyzerSettings
 from edugraph_common.runtime.shared_state.course_members import CourseMembers
 
@@ -64,22 +64,20 @@ class Asker:
         return [self.prepared(known[course_id]) for course_id in course_ids]
 
     def ask(
-        self, first: LLMRequest, read: Callable[[str], Read], errand: Errand
-    ) -> tuple[Read, float]:
-        """Return what `read` makes of the model's answer, and the cost of all requests.
+        self, first: LLMRequest, read: Callable[[str], Read], errand: Errand, bill: Bill
+    ) -> Read:
+        """Return what `read` makes of the model's answer. All requests are added to the bill, whatever is raised.
 
         `read` raises NotUsable for a bad answer. The model is then asked once more with the answer and its problem.
         Raises NotUsable if the second answer is bad as well, and what `Payer.send` raises.
         """
         model = self.settings.model_for(first.kind)
-        payer = self._payer(model, errand)
+        payer = self._payer(model, errand, bill)
         client = self.client()
         request = first
-        cost = 0.0
         problem = ""
         for _ in range(MOST_REQUESTS):
             response = payer.send(client, request, _no_check)
-            cost += payer.cost_of(response)
             try:
                 found = read(response.text)
             except NotUsable as wrong:
@@ -89,13 +87,13 @@ class Asker:
                 request = replace(first, messages=[*first.messages, *repair_of(shown, problem)])
             else:
                 client.judge("")
-                return found, cost
+                return found
         raise NotUsable(problem)
 
-    def _payer(self, model: str, errand: Errand) -> Payer:
+    def _payer(self, model: str, errand: Errand, bill: Bill) -> Payer:
         job_id = f"{errand.budget}-{self.now():%Y-%m-%d}"
         price = self.settings.price_of(model)
-        return Payer(self.spending, job_id, errand.purpose, model, price)
+        return Payer(self.spending, job_id, errand.purpose, model, price, bill)
 
 
 def _no_check() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from edugraph_analyzer import telemetry
 from edugraph_analyzer.costs import Spending, Usage, cost_of
@@ -27,15 +27,34 @@ class Completes(Protocol):
     def judge(self, reason: str) -> float: ...
 
 
+@dataclass
+class Bill:
+    """The tokens and cost of all requests for one result. It counts those that brought nothing, too."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+
+    def stated(self, model: str) -> dict[str, Any]:
+        """Return the model, tokens and cost as fields of a result. They are left out if nothing was sent."""
+        if self.input_tokens == 0:
+            return {}
+        return {"model": model, **vars(self)}
+
+
 @dataclass(frozen=True)
 class Payer:
-    """The payer of requests: a job with the purpose of the request, the model, and the model's price."""
+    """The payer of requests: a job with the purpose of the request, the model, and the model's price.
+
+    Each request is added to the `bill`, if there is one.
+    """
 
     spending: Spending
     job_id: str
     purpose: Purpose
     model: str
     price: Price | None
+    bill: Bill | None = None
 
     def send(
         self, client: Completes, request: LLMRequest, check: Callable[[], None]
@@ -57,12 +76,6 @@ class Payer:
             raise Unanswerable("the provider's content filter refused it")
         return response
 
-    def cost_of(self, response: LLMResponse) -> float:
-        """Return the cost of a response by the model's price."""
-        return cost_of(
-            self.price, response.input_tokens, response.output_tokens, response.cached_tokens
-        )
-
     def _count_lost(self, input_tokens: int, output_tokens: int) -> None:
         self._count(input_tokens, output_tokens, 0, estimated=True)
 
@@ -79,4 +92,8 @@ class Payer:
             estimated=int(estimated),
         )
         self.spending.add(self.job_id, self.purpose, self.model, usage)
+        if self.bill is not None:
+            self.bill.input_tokens += input_tokens
+            self.bill.output_tokens += output_tokens
+            self.bill.cost += cost
         telemetry.tokens_used(self.model, self.purpose, input_tokens, output_tokens, cost)

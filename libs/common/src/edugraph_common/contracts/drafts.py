@@ -100,8 +100,8 @@ class Draft(MessageModel):
 
     `removed` counts the sentences of the model without a valid citation: they cited no record, or one that was not
     shown, or named a student without citing a record of this student. `cut` counts the sentences after
-    the sixth. A draft that could not be written has an `error` and no sentences. An erasure finds the draft by its
-    `student_ids`.
+    the sixth. A draft that could not be written has an `error` and no sentences. Tokens and cost are those of all
+    requests, also of a draft that could not be written. An erasure finds the draft by its `student_ids`.
     """
 
     version: Literal[1] = 1
@@ -117,5 +117,7 @@ class Draft(MessageModel):
     removed: int = 0
     cut: int = 0
     model: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
     cost: float = 0.0
     error: str | None = None

@@ -77,8 +77,9 @@ class WordsBasis(MessageModel):
 class ChosenQuestion(MessageModel):
     """The result of choose_question_task: a typed question and its parameters, or why there is none.
 
-    `reason` is for programs and `error` for people. `model` is None if the words were read without a model. Nothing
-    in it is about a person: a student is a mark, which only insights can resolve with the rights of the caller.
+    `reason` is for programs and `error` for people. `model` is None if the words were read without a model. Tokens
+    and cost are those of all requests, also of a question that could not be chosen. Nothing in it is
+    about a person: a student is a mark, which only insights can resolve with the rights of the caller.
     """
 
     version: Literal[1] = 1
@@ -89,6 +90,8 @@ class ChosenQuestion(MessageModel):
     reason: Refusal | Failure | None = None
     error: str | None = None
     model: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
     cost: float = 0.0
 
 

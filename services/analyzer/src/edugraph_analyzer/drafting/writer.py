@@ -11,6 +11,7 @@ from edugraph_analyzer.course_names import CourseNames, MembersUnknown
 from edugraph_analyzer.drafting.prompt import MODEL_OF, DraftRequest, request_of
 from edugraph_analyzer.drafting.sentences import CheckedSentences, checked, entries_of
 from edugraph_analyzer.prompting.questions import Unanswerable
+from edugraph_analyzer.sending import Bill
 from edugraph_common.contracts.drafts import CitedRecord, Draft, DraftBasis, DraftSentence
 from edugraph_common.contracts.errors import BudgetSpent, Rejected
 from edugraph_common.contracts.messages import WriteDraft
@@ -44,12 +45,15 @@ class DraftWriter:
 
         Raises MembersUnknown, and Retryable or Wait if the provider does not answer now.
         """
+        bill = Bill()
         try:
-            return self._written(message)
+            draft = self._written(message, bill)
         except (NotWritten, Unanswerable, BudgetSpent, Rejected) as error:
-            return failed(message, error.reason)
+            draft = failed(message, error.reason)
+        model = self.asker.settings.model_for(MODEL_OF)
+        return draft.model_copy(update=bill.stated(model))
 
-    def _written(self, message: WriteDraft) -> Draft:
+    def _written(self, message: WriteDraft, bill: Bill) -> Draft:
         settings = self.asker.settings
         if not settings.has_provider:
             raise NotWritten(NO_MODEL)
@@ -58,12 +62,12 @@ class DraftWriter:
         asked = request_of(basis, settings, names, self.asker.new_id)
         read = partial(_sentences_in, asked=asked)
         try:
-            found, cost = self.asker.ask(asked.request, read, _ERRAND)
+            found = self.asker.ask(asked.request, read, _ERRAND, bill)
         except NotUsable:
             raise NotWritten(UNREADABLE) from None
         if not found.sentences:
             draft = failed(message, NOTHING_VALID)
-            return draft.model_copy(update={"removed": found.removed, "cost": cost})
+            return draft.model_copy(update={"removed": found.removed})
         sentences = []
         for sentence in found.sentences:
             restored = asked.restored(sentence.text)
@@ -80,8 +84,6 @@ class DraftWriter:
             records=_cited(basis, sentences),
             removed=found.removed,
             cut=found.cut,
-            model=settings.model_for(MODEL_OF),
-            cost=cost,
         )
 
     def _readable(self, basis: DraftBasis) -> DraftBasis:

@@ -7,6 +7,7 @@ import structlog
 
 from edugraph_analyzer.asking import Asker, Errand, NotUsable
 from edugraph_analyzer.prompting.questions import Unanswerable
+from edugraph_analyzer.sending import Bill
 from edugraph_analyzer.wording.offline import offline_choice
 from edugraph_analyzer.wording.prompt import MODEL_OF, redacted, request_of
 from edugraph_analyzer.wording.reading import Choice, choice_of
@@ -61,17 +62,17 @@ class QuestionChooser:
         usual = only_usual_words(text.text)
         request = request_of(basis, usual, settings, members, self.asker.new_id)
         read = partial(choice_of, basis=basis)
+        bill = Bill()
         try:
-            choice, cost = self.asker.ask(request, read, _ERRAND)
+            result = _as_result(message, self.asker.ask(request, read, _ERRAND, bill))
         except BudgetSpent:
-            return failed(message, "budget")
+            result = failed(message, "budget")
         except NotUsable:
-            return failed(message, "unreadable")
+            result = failed(message, "unreadable")
         except (Unanswerable, Rejected):
-            return failed(message, "provider")
-        result = _as_result(message, choice)
+            result = failed(message, "provider")
         log.info("question_chosen", state=result.state, question=result.question)
-        return result.model_copy(update={"model": settings.model_for(MODEL_OF), "cost": cost})
+        return result.model_copy(update=bill.stated(settings.model_for(MODEL_OF)))
 
 
 def refused(message: ChooseQuestion, reason: Refusal) -> ChosenQuestion:
