@@ -215,7 +215,7 @@ def test_a_language_that_is_not_spoken_is_the_browsers(visit: Visitor, name: str
 
 
 def test_a_picture_whose_library_does_not_come_ends_in_a_sentence(visit: Visitor) -> None:
-    """To take the guard out: leave `inTime` out of loading.js."""
+    """To take the guard out: leave `inTime` out of `loaded` in api.js."""
     time_out_soon(visit)
     visit.page.route("**/cytoscape.esm*", answer_nothing)
     shown = visit.page

@@ -76,12 +76,17 @@ def test_what_the_cluster_lacks(chart, setting, api):
 
 
 def test_insights_reads_what_the_school_sets(chart, find):
-    """Out: either variable of the template."""
-    objects = chart.render('insights.headSees="cells"', 'insights.schoolTimeZone="Asia/Shanghai"')
+    """Out: a variable of the template."""
+    objects = chart.render(
+        'insights.headSees="cells"',
+        'insights.schoolTimeZone="Asia/Shanghai"',
+        'insights.schoolName="东方中学"',
+    )
     pod = find(objects, "Deployment", "edugraph-insights")["spec"]["template"]["spec"]
     [container] = pod["containers"]
     assert {"name": "EDUGRAPH_HEAD_SEES", "value": "cells"} in container["env"]
     assert {"name": "EDUGRAPH_SCHOOL_TIME_ZONE", "value": "Asia/Shanghai"} in container["env"]
+    assert {"name": "EDUGRAPH_SCHOOL_NAME", "value": "东方中学"} in container["env"]
 
 
 def test_without_authentication_the_network_is_named(chart, find):

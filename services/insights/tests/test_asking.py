@@ -28,6 +28,7 @@ from .said_graph import SaidGraph, in_one_list, students
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 SETTINGS = SimpleNamespace(
     help_thresholds={},
+    school_name="",
     school_time_zone="UTC",
     head_sees="persons",
     privacy_secret=SecretStr("of the tests alone"),

@@ -6,6 +6,8 @@ const dom = new JSDOM('<main></main>', { url: 'https://school.example/ui/' });
 
 globalThis.window = dom.window;
 globalThis.document = dom.window.document;
+// A listener takes only a signal of the same window.
+globalThis.AbortController = dom.window.AbortController;
 globalThis.location = dom.window.location;
 globalThis.addEventListener = dom.window.addEventListener.bind(dom.window);
 // `navigator` of Node.js cannot be set as the others are.

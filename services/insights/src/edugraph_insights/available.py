@@ -51,7 +51,7 @@ class Choices(ContractModel):
     `groups` and `terms` are empty. A caller who may act for data protection but ask no question sees `nobody`.
     `person` is the caller's own id in the graph. `imports`, `reviews`, `drafts` and `privacy` say whether the scopes
     of the caller allow to import files, review findings, have drafts written, and act for data protection.
-    `time_zone` is that of the school.
+    `school_name` and `time_zone` are those of the school; a name that is not set is empty.
     """
 
     sees: Rows
@@ -60,6 +60,7 @@ class Choices(ContractModel):
     reviews: bool
     drafts: bool
     privacy: bool
+    school_name: str
     time_zone: str
     courses: tuple[Choice, ...]
     groups: tuple[GroupChoice, ...]
@@ -83,6 +84,7 @@ def available(insights: Insights, caller: Caller) -> Choices:
         reviews=caller.may("review"),
         drafts=sees_persons and may_follow_tasks,
         privacy=caller.may(*OFFICERS),
+        school_name=insights.settings.school_name,
         time_zone=insights.settings.school_time_zone,
         courses=_as_choices(courses),
         groups=tuple(GroupChoice(**row) for row in groups),

@@ -157,6 +157,11 @@ class InsightsSettings(RedisSettings, OidcSettings, LtiSettings):
         description="time of one statement; a question that needs longer is refused and offers a narrower one",
     )
 
+    school_name: str = Field(
+        default="",
+        max_length=100,
+        description="name of the school, as the head of a printed page has it; empty: none is printed",
+    )
     school_time_zone: TimeZone = Field(
         default="UTC",
         description="time zone of the school by its IANA name, such as Asia/Shanghai: days, weeks and moments "

@@ -297,3 +297,12 @@ export async function inTime(promise) {
     isOver.abort();
   }
 }
+
+/** Return the module that `load` imports, for a part that is not loaded with the first page. Raises Problem if it does not come. */
+export async function loaded(load) {
+  try {
+    return await inTime(load());
+  } catch {
+    throw new Problem(0, 'unavailable', '');
+  }
+}

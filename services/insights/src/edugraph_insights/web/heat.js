@@ -1,6 +1,7 @@
 // @ts-check
 // The table of students and points: who got what right, as tiles. One tab stop leads into it, and arrows lead on.
 
+import { onPaperInstead } from './paper.js';
 import { h, recordsLink } from './parts.js';
 import { changed, link, state } from './state.js';
 import { number, plural, sorter, t } from './words.js';
@@ -8,6 +9,7 @@ import { number, plural, sorter, t } from './words.js';
 const FIRST_STUDENTS = 12;
 const MOST_STUDENTS = 300;
 const FIRST_POINTS = 8;
+const POINTS_ON_PAPER = 12;
 const ENOUGH_ANSWERS = 3; // fewer make a small tile
 const LEVELS = ['none', 'less', 'more', 'all'];
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
@@ -48,17 +50,30 @@ export function heatMap(rows) {
   const firstPoints = wanted === 'all' ? needed : needed.slice(0, FIRST_POINTS);
   const more = people.length - firstPeople.length;
   const morePoints = needed.length - firstPoints.length;
+  const whole = drawn(firstPeople, firstPoints);
+  onPaperInstead(whole, () => ofAll(people, firstPoints, needed.length));
   return [
     h('div', { class: 'choices no-print', role: 'group', 'aria-label': t('heat.order') }, ['need', 'name'].map(each =>
       h('a', { class: 'choice', href: changed({ order: each === 'need' ? '' : each }), 'aria-current': each === order ? 'true' : null, 'data-keep-focus': `order-${each}` }, t(`heat_order.${each}`)))),
     legend(),
-    drawn(firstPeople, firstPoints),
+    whole,
     h('p', { class: 'note no-print' }, t('heat.keys')),
-    (more > 0 || morePoints > 0) && h('p', { class: 'note' },
+    (more > 0 || morePoints > 0) && h('p', { class: 'note no-print' },
       more > 0 && shown !== 'all' && [h('a', { href: changed({ rows: 'all' }), 'data-keep-focus': 'all-students' }, plural('heat.all_students', Math.min(people.length, MOST_STUDENTS))), ' '],
       more > 0 && shown === 'all' && [plural('table.rest', more), ' '],
       morePoints > 0 && h('a', { href: changed({ points: 'all' }), 'data-keep-focus': 'all-points' }, plural('heat.more_points', morePoints))),
   ];
+}
+
+/** Return the table for paper, where nobody can open the rest: all students, the first points, and how many are not there. */
+function ofAll(people, points, allPoints) {
+  const shownPeople = people.slice(0, MOST_STUDENTS);
+  const shownPoints = points.slice(0, POINTS_ON_PAPER);
+  const more = people.length - shownPeople.length;
+  const morePoints = allPoints - shownPoints.length;
+  return h('div', {}, drawn(shownPeople, shownPoints),
+    more > 0 && h('p', { class: 'note' }, plural('table.rest', more)),
+    morePoints > 0 && h('p', { class: 'note' }, plural('heat.more_points', morePoints)));
 }
 
 function legend() {

@@ -1,10 +1,10 @@
 // @ts-check
 // The frame of the page: who asks, about what, and which page is shown.
 
-import { ask, forget, hasKey, keep, renewSession, whoIsIn } from './api.js';
+import { ask, forget, hasKey, keep, loaded, renewSession, whoIsIn } from './api.js';
 import { focusIn, giveBack, keepingFocus } from './focus.js';
 import { beginView } from './lifetime.js';
-import { loaded } from './loading.js';
+import { paperHead, paperNote } from './paper.js';
 import { h, refusal } from './parts.js';
 import { account, goneBack, isUnknown, signIn } from './signing.js';
 import { changed, link, state } from './state.js';
@@ -101,8 +101,8 @@ async function showPage(mine) {
   const known = pageFor(page);
   const { [known]: partsOf } = await loaded(PAGES[known].load);
   if (mine !== shown) return;
-  frame(known);
   beginView();
+  frame(known);
   // Drawn again, a page keeps its height until its answers are there: who reads far below stays there.
   const former = /** @type {HTMLElement | null} */ (main.querySelector('.page'));
   if (former?.dataset.page === known) main.style.minHeight = `${main.offsetHeight}px`;
@@ -116,7 +116,7 @@ async function showPage(mine) {
   }
   else {
     const parts = partsOf({ ...choices, ...questionParameters() });
-    content.append(...parts.filter(Boolean));
+    content.append(...[...parts, paperNote(known, isStudent())].filter(Boolean));
     document.title = `${content.querySelector('h1').textContent} – EduGraph`;
     await Promise.all(parts.map(part => part?.done));
   }
@@ -190,7 +190,7 @@ function questionParameters() {
 
 function frame(page) {
   const now = state();
-  head.replaceChildren(
+  const parts = [
     h('a', { class: 'skip', href: location.hash, onclick: event => { event.preventDefault(); main.focus(); } }, t('nav.skip')),
     h('div', { class: 'bar-of-page' },
       h('a', { class: 'brand', href: firstAddress() }, h('img', { src: 'icon.svg', alt: '', width: 22, height: 22 }), 'EduGraph'),
@@ -199,7 +199,9 @@ function frame(page) {
         h('button', { type: 'button', onclick: () => print() }, t('nav.print')),
         account(session),
         hasKey() && h('button', { type: 'button', onclick: () => { keep(''); choices = null; show(); } }, t('key.leave')))),
-    choices && !seesNobody() ? filters(now) : '');
+    choices && !seesNobody() ? [paperHead(page, choices), filters(now)] : '',
+  ];
+  head.replaceChildren(...parts.flat());
 }
 
 function pageLinks(page) {
@@ -224,6 +226,8 @@ function themes() {
 
 function dress({ onPaper = false } = {}) {
   const wanted = ofBrowser.getItem('edugraph_theme') ?? 'auto';
+  if (onPaper) document.documentElement.dataset.paper = '';
+  else delete document.documentElement.dataset.paper;
   const dark = !onPaper && (wanted === 'dark' || (wanted === 'auto' && matchMedia('(prefers-color-scheme: dark)').matches));
   document.documentElement.dataset.theme = dark ? 'dark' : 'light';
   document.dispatchEvent(new Event('dressed'));

@@ -1,8 +1,8 @@
 // @ts-check
 // Pictures of nodes and lines, by Cytoscape, which is loaded where a picture is drawn and not before.
 
+import { loaded } from './api.js';
 import { signalOf } from './lifetime.js';
-import { loaded } from './loading.js';
 
 let layersAreThere = false;
 

@@ -54,7 +54,7 @@ async function weakest(weak) {
       { name: 'students', label: t('column.students'), cell: row => value(row.students, number(row.students), recordsLink(row.evidence), row.name) },
       { name: 'first_attempts', label: t('column.first_attempts'), cell: row => value(row.first_attempts, number(row.first_attempts), recordsLink(row.evidence), row.name) },
     ], rows, { none: t('overview.no_points'), hidden: hiddenRows(answer) }),
-    answer.rows.length > WEAKEST && h('p', {}, h('a', { href: link('map') }, t('overview.all_points', { n: answer.rows.length }))),
+    answer.rows.length > WEAKEST && h('p', { class: 'no-print' }, h('a', { href: link('map') }, t('overview.all_points', { n: answer.rows.length }))),
     how('weak-points', answer),
   ];
 }
@@ -65,7 +65,7 @@ function comparison(asked, questions, courses) {
   const other = others.find(each => each.id === state().other);
   const pick = h('select', { name: 'other', 'data-keep-focus': 'other', onchange: () => { location.hash = changed({ other: pick.value }); } },
     h('option', { value: '' }, t('compare.none')), others.map(each => h('option', { value: each.id, selected: each === other }, each.name)));
-  const whole = block(t('compare.title'), () => (other ? compared(asked, questions, other, courses) : h('p', { class: 'note' }, t('compare.choose'))), { 'data-part': 'compare' });
+  const whole = block(t('compare.title'), () => (other ? compared(asked, questions, other, courses) : h('p', { class: 'note' }, t('compare.choose'))), { 'data-part': 'compare', class: other ? null : 'no-print' });
   whole.querySelector('h2').after(h('p', { class: 'filters no-print' }, h('label', {}, `${t('compare.with')} `, pick)));
   return whole;
 }

@@ -158,7 +158,7 @@ function contact(one, may) {
       answer.rows.some(row => row.kind === 'action') && actionList(answer.rows),
       how('actions', answer, { folds: true }),
     ];
-  }, { 'data-question': 'actions' });
+  }, { class: 'no-print', 'data-question': 'actions' });
   return part;
 }
 
@@ -179,7 +179,13 @@ async function handedIn(one) {
 
 async function timeline(one) {
   const answer = await ask('/records', { ...one, limit: MOST_DRAWN });
-  return [answer.rows.length > 1 && drawing(answer.rows), recordsTable(answer.rows, undefined, { ofOne: true }), how('records', answer, { folds: true })];
+  // Texts of records are free text and may name others, so the sheet about one student goes without them.
+  return [
+    answer.rows.length > 1 && drawing(answer.rows),
+    h('p', { class: 'only-print' }, plural('paper.records', answer.rows.length)),
+    h('div', { class: 'no-print' }, recordsTable(answer.rows, undefined, { ofOne: true })),
+    how('records', answer, { folds: true }),
+  ];
 }
 
 /** Draw right answers above, partly right ones between, wrong ones and mistakes below. */

@@ -35,6 +35,7 @@ async function list(asked, questions, mayWrite) {
   const isTable = state().view === 'table';
   return [
     search(all.length, rows.length),
+    rows.length < all.length && h('p', { class: 'note only-print' }, `${t('students.find')} ${state().find} · ${t('students.found', { n: rows.length, of: all.length })}`),
     courseInactive(help),
     hiddenFindings(help),
     h('div', { class: 'choices no-print', role: 'group', 'aria-label': t('students.view') }, ['', 'table'].map(each => choice('view', each, state().view ?? '', t(`students_view.${each || 'list'}`)))),
