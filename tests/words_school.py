@@ -108,7 +108,9 @@ class RowsOfSchool:
 
 
 def insights_of(graph: Any) -> Insights:
-    settings = InsightsSettings.model_construct(head_sees="persons", school_time_zone="UTC", school_name="")
+    settings = InsightsSettings.model_construct(
+        head_sees="persons", school_time_zone="UTC", school_name=""
+    )
     parts: dict[str, Any] = dict.fromkeys(
         ("key_ring", "issuer", "audit", "views", "action_permits", "model_permits", "ping_redis")
     )
