@@ -690,7 +690,7 @@ UNLINKED = """() => [...document.querySelectorAll('main .cards data, main tbody 
   return cell ? cell.closest('table').tHead.rows[0].cells[cell.cellIndex].textContent.replace(/ [▲▼]$/, '')
     : e.closest('.card').querySelector('dt').textContent;
 })"""
-# Whoever gets one of these sheets reads a note in place of the method of each block.
+# These sheets end with a note in place of the method of each block.
 SHEETS_WITH_A_NOTE = {"today", "students", "student"}
 CONTROLS = "main button, main input, main select, main textarea"
 

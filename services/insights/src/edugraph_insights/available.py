@@ -69,12 +69,14 @@ class Choices(ContractModel):
 
 def available(insights: Insights, caller: Caller) -> Choices:
     """Return the courses, groups and terms of a caller, at most 2,000 of each. Raises Refusal 403 and Retryable."""
-    rules = rules_of(insights.settings.head_sees)
+    settings = insights.settings
+    rules = rules_of(settings.head_sees)
     sees = _rows_of(caller, rules)
-    courses, groups = _courses_and_groups(insights.graph, caller, sees, insights.now())
+    graph = insights.graph
+    courses, groups = _courses_and_groups(graph, caller, sees, insights.now())
     terms: Iterable[Row] = ()
     if sees not in {"cells", "nobody"}:
-        terms = insights.graph.read("terms_to_choose", limit=MOST_CHOICES)
+        terms = graph.read("terms_to_choose", limit=MOST_CHOICES)
     sees_persons = caller.may("personal")
     may_follow_tasks = caller.may("read", "read:own")
     return Choices(
@@ -84,8 +86,8 @@ def available(insights: Insights, caller: Caller) -> Choices:
         reviews=caller.may("review"),
         drafts=sees_persons and may_follow_tasks,
         privacy=caller.may(*OFFICERS),
-        school_name=insights.settings.school_name,
-        time_zone=insights.settings.school_time_zone,
+        school_name=settings.school_name,
+        time_zone=settings.school_time_zone,
         courses=_as_choices(courses),
         groups=tuple(GroupChoice(**row) for row in groups),
         terms=tuple(TermChoice(**row) for row in terms),
