@@ -130,6 +130,8 @@ def test_without_a_key_it_is_exit_code_4(running: Gateway) -> None:
         ["formats", "--json"],
         ["sources", "list"],
         ["sources", "list", "--json"],
+        ["sources", "live"],
+        ["sources", "live", "--json"],
         ["doctor", "--json"],
         ["cache", "stats"],
         ["cache", "stats", "--json"],

@@ -13,8 +13,8 @@ from page.visitor import Visitor
 from playwright.sync_api import Page, Route, expect
 from signers import new_secret, standard_headers
 
-from edugraph_common.contracts.data_sources import DataSource, LiveDay
-from edugraph_gateway.api.routes.live_records import LiveSource, LiveSources
+from edugraph_common.contracts.data_sources import DataSource, LiveDay, LiveSource
+from edugraph_gateway.api.routes.live_records import LiveSources
 
 pytestmark = pytest.mark.embedded
 

@@ -24,6 +24,7 @@ from edugraph_client import Client
 from edugraph_common.contracts.data_sources import (
     DataSource,
     LiveMode,
+    LiveSource,
     SourceKind,
     SourceSettings,
 )
@@ -217,13 +218,21 @@ def show(name: Name, as_json: Json = False) -> None:
 
 @app.command("live")
 def show_live(
-    name: Name,
+    name: Annotated[str | None, typer.Argument(help="a source; all sources without it")] = None,
     day: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="a day in UTC; today without it")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show how much a source sent live on a day, how much waits, and how much was set aside or left out."""
+    """Show how much a source sent live on a day, how much waits, and how much was set aside or left out.
+
+    Without a name, list the sources, each with the numbers of the latest day on which it sent something live.
+    """
+    if name is None:
+        if day is not None:
+            stop("--day is about one source: name it.", INVALID)
+        _list_live(as_json=as_json)
+        return
     with plain_errors(), Client.from_environment() as client:
         found = client.live_day(name, day.date() if day else None)
     if as_json:
@@ -236,6 +245,26 @@ def show_live(
         print_table("Outcomes, if they were written", found.outcomes)
     if found.broken_rules:
         print_table("Broken rules of xAPI", found.broken_rules)
+
+
+def _list_live(*, as_json: bool) -> None:
+    with plain_errors(), Client.from_environment() as client:
+        found = client.live_sources()
+    if as_json:
+        show_json([each.model_dump(mode="json") for each in found])
+        return
+    rows = [_live_row(each) for each in found]
+    heads = ("name", "silent", "latest day", "accepted", "waiting", "set aside", "refused")
+    print_rows(heads, rows)
+
+
+def _live_row(listed: LiveSource) -> tuple[str, ...]:
+    silent = "yes" if listed.silent else "no"
+    day = listed.latest
+    if day is None:
+        return (listed.source.name, silent, "–", "–", "–", "–", "–")
+    counts = (day.accepted, day.waiting, day.rejected, day.refused)
+    return (listed.source.name, silent, day.day.isoformat(), *map(str, counts))
 
 
 @app.command("test")

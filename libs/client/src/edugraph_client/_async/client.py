@@ -34,7 +34,12 @@ from edugraph_common.contracts.api import (
     Restricted,
     WarehouseRecords,
 )
-from edugraph_common.contracts.data_sources import DataSource, LiveDay, SourceCursor
+from edugraph_common.contracts.data_sources import (
+    DataSource,
+    LiveDay,
+    LiveSource,
+    SourceCursor,
+)
 from edugraph_common.contracts.drafts import DraftBasis, DraftLanguage
 from edugraph_common.contracts.messages import Format, Removable, Renamable
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
@@ -408,6 +413,11 @@ class AsyncClient:
         params = {} if day is None else {"day": day.isoformat()}
         path = f"/v1/sources/{quote(name, safe='')}/live"
         return await self._api.model(LiveDay, path, params=params)
+
+    async def live_sources(self) -> tuple[LiveSource, ...]:
+        """Return the sources that the caller may see, each with the latest day on which it sent something live."""
+        answer = await self._api.json("/v1/live-sources")
+        return tuple(LiveSource.model_validate(each) for each in answer["sources"])
 
     async def source_cursor(self, name: str) -> SourceCursor:
         """Return how far a connector has pulled a source."""

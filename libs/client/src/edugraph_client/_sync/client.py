@@ -35,7 +35,12 @@ from edugraph_common.contracts.api import (
     Restricted,
     WarehouseRecords,
 )
-from edugraph_common.contracts.data_sources import DataSource, LiveDay, SourceCursor
+from edugraph_common.contracts.data_sources import (
+    DataSource,
+    LiveDay,
+    LiveSource,
+    SourceCursor,
+)
 from edugraph_common.contracts.drafts import DraftBasis, DraftLanguage
 from edugraph_common.contracts.messages import Format, Removable, Renamable
 from edugraph_common.contracts.outcomes import ENDED, JobReport, JobState
@@ -401,6 +406,11 @@ class Client:
         params = {} if day is None else {"day": day.isoformat()}
         path = f"/v1/sources/{quote(name, safe='')}/live"
         return self._api.model(LiveDay, path, params=params)
+
+    def live_sources(self) -> tuple[LiveSource, ...]:
+        """Return the sources that the caller may see, each with the latest day on which it sent something live."""
+        answer = self._api.json("/v1/live-sources")
+        return tuple(LiveSource.model_validate(each) for each in answer["sources"])
 
     def source_cursor(self, name: str) -> SourceCursor:
         """Return how far a connector has pulled a source."""

@@ -219,3 +219,14 @@ class DataSource(SourceSettings):
     name: SourceName
     created: datetime
     in_use: bool = False
+
+
+class LiveSource(ContractModel):
+    """A source and the latest day (UTC) on which it sent something live, or null if that is more than 40 days ago.
+
+    `silent`: it should send, and nothing came for longer than its `silent_after_minutes` within the school hours.
+    """
+
+    source: DataSource
+    silent: bool
+    latest: LiveDay | None = None

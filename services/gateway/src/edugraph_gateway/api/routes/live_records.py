@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field, ValidationError
 
 from edugraph_common.contracts.contract_model import ContractModel
-from edugraph_common.contracts.data_sources import DataSource, LiveDay
+from edugraph_common.contracts.data_sources import LiveDay, LiveSource
 from edugraph_common.contracts.messages import INLINE_RECORDS
 from edugraph_common.runtime.service.described_body import described_body
 from edugraph_gateway.api.dependencies import (
@@ -42,17 +42,6 @@ class RecordsAccepted(ContractModel):
     accepted: int
     job_id: str
     links: dict[str, str] = {}
-
-
-class LiveSource(ContractModel):
-    """A source and the latest day (UTC) on which it sent something live, or null if that is more than 40 days ago.
-
-    `silent`: it should send, and nothing came for longer than its `silent_after_minutes` within the school hours.
-    """
-
-    source: DataSource
-    silent: bool
-    latest: LiveDay | None = None
 
 
 class LiveSources(ContractModel):
