@@ -14,6 +14,7 @@ from edugraph_insights import insights
 from edugraph_insights.digest import chatting, main, sending
 from edugraph_insights.digest.lines import Line
 
+GROUP = "g1"  # the only group in which a teacher leads somebody
 # As somebody may import it, to write headers and a body of their own.
 HOSTILE_NAME = "Maths\r\nBcc: everybody@evil.example\r\n\r\nClick\u2028here\u202e"
 
@@ -26,7 +27,7 @@ class MadeGraph:
 
     def read(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
         if statement == "students_led":
-            if parameters["person"] in self._lost:
+            if parameters["person"] in self._lost or parameters["group"] not in {None, GROUP}:
                 return []
             return [{"student": "s1"}]
         if statement == "students_of_course":
@@ -41,10 +42,13 @@ class MadeGraph:
     def close(self) -> None: ...
 
 
-def made_lines(_insights: Any, caller: Any, course: str, _language: str) -> list[Line]:
-    return [
-        Line(f"Repeat what {caller.person} taught.", f"https://school.example/ui/#today?{course}")
-    ]
+def made_lines(
+    _insights: Any, caller: Any, course: str, _language: str, *, group: str | None = None
+) -> list[Line]:
+    text = f"Repeat what {caller.person} taught."
+    if group is not None:
+        text = f"Repeat what {caller.person} taught {group}."
+    return [Line(text, f"https://school.example/ui/#today?{course}")]
 
 
 def made_chat_lines(_insights: Any, course: str, _language: str) -> list[Line]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from digest_process import MadeGraph
+from digest_process import GROUP, MadeGraph
 from fastapi.testclient import TestClient
 
 from edugraph_common.runtime.shared_state.callers import Caller
@@ -188,3 +188,53 @@ def test_without_the_setting_nothing_is_offered(insights: Insights, name: str) -
         assert refused.status_code == 404
         assert refused.json()["type"].endswith(":not-set-up")
         assert client.post("/ui/digest/end?token=x").status_code == 404
+
+
+def view_of(client: TestClient, headers: dict[str, str], **values: str) -> str:
+    """Save a view of these values, and return its id."""
+    state = {"kind": "page", "name": "today", "values": values}
+    made = client.post("/v1/insights/views", headers=headers, json={"name": "Mine", "state": state})
+    assert made.status_code == 201, made.text
+    return str(made.json()["id"])
+
+
+def test_a_saved_view_has_a_mail_of_its_own(client: TestClient, name: str) -> None:
+    """Out: the view in the comparison of `add_digest`."""
+    teacher = who(name)
+    view = view_of(client, teacher, course="C", group=GROUP)
+    wanted = {"course_id": "C", "view_id": view}
+    of_view = client.post(DIGESTS, headers=teacher, json=wanted).json()
+    assert of_view["view_id"] == view
+    of_course = client.post(DIGESTS, headers=teacher, json={"course_id": "C"}).json()
+    assert of_course["view_id"] is None
+    again = client.post(DIGESTS, headers=teacher, json={**wanted, "language": "zh"}).json()
+    assert again == {**of_view, "language": "zh"}
+    listed = client.get(DIGESTS, headers=teacher).json()["digests"]
+    assert sorted(each["id"] for each in listed) == sorted([of_view["id"], of_course["id"]])
+
+
+@pytest.mark.parametrize(
+    ("values", "status", "words"),
+    [
+        ({"course": "C"}, 422, "shows no group"),
+        ({"course": "D", "group": GROUP}, 422, "shows no group"),
+        ({"group": GROUP}, 422, "shows no group"),
+        ({"course": "C", "group": "of-others"}, 403, "You lead no student"),
+    ],
+    ids=["no-group", "other-course", "no-course", "not-led"],
+)
+def test_which_views_have_no_mail(
+    client: TestClient, name: str, values: dict[str, str], status: int, words: str
+) -> None:
+    """Out: `group` in `leads_in` of the routes, or a condition of `group_of_view`."""
+    teacher = who(name)
+    wanted = {"course_id": "C", "view_id": view_of(client, teacher, **values)}
+    refused = client.post(DIGESTS, headers=teacher, json=wanted)
+    assert refused.status_code == status
+    assert words in refused.json()["detail"]
+
+
+def test_nobody_gets_a_mail_of_the_view_of_another(client: TestClient, name: str) -> None:
+    view = view_of(client, who(f"{name}-other"), course="C", group=GROUP)
+    wanted = {"course_id": "C", "view_id": view}
+    assert client.post(DIGESTS, headers=who(name), json=wanted).status_code == 404

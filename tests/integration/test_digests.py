@@ -22,7 +22,7 @@ import redis
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope, Session
-from digest_process import MadeGraph, made_lines
+from digest_process import GROUP, MadeGraph, made_lines
 
 from edugraph_cli.processes import free_port
 from edugraph_common.contracts.personal_data import patterns_of
@@ -36,6 +36,7 @@ from edugraph_common.runtime.shared_state.digests import (
 )
 from edugraph_common.runtime.shared_state.job_store import connect
 from edugraph_common.runtime.shared_state.redis_texts import RedisTexts
+from edugraph_common.runtime.shared_state.saved_views import SavedView, SavedViews, ViewState
 from edugraph_common.sources.person import Person
 from edugraph_importer.erasure import _digest_without
 from edugraph_insights.digest import sending
@@ -115,7 +116,9 @@ def subscribed(client: "redis.Redis", number: int, course: str = "C", **more: An
 def client(redis_url: str) -> Iterator["redis.Redis"]:
     found = connect(redis_url)
     yield found
-    for key in (OWNERS, COUNTS, *found.scan_iter(match="edugraph:digest*")):
+    of_digests = found.scan_iter(match="edugraph:digest*")
+    of_views = found.scan_iter(match="edugraph:views:oidc:*")
+    for key in (OWNERS, COUNTS, *of_digests, *of_views):
         found.delete(key)
 
 
@@ -150,7 +153,7 @@ def run_of(redis_url: str, port: int, now: datetime, monkeypatch: pytest.MonkeyP
     insights: Any = SimpleNamespace(
         **{
             name: getattr(found, name)
-            for name in ("settings", "key_ring", "now", "zone", "digests", "mails")
+            for name in ("settings", "key_ring", "now", "zone", "digests", "mails", "views")
         },
         graph=MadeGraph(None),
     )
@@ -270,6 +273,63 @@ def test_one_mail_as_its_receiver_sees_it(
     assert link in mail.get_content()
 
 
+def viewed(client: "redis.Redis", number: int, **values: Any) -> str:
+    """Save a view of a teacher, and return its id."""
+    view_id = f"{number + 100:032x}"
+    state = ViewState(kind="page", name="today", values=values)
+    view = SavedView(name="My quiet ones", state=state, person=f"t{number}")
+    SavedViews(client, LIFETIME).add(f"oidc:{number}", view_id, view)
+    return view_id
+
+
+def test_the_mail_of_a_view_is_about_its_group_and_comes_once(
+    client: "redis.Redis", redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A view has a name of its owner's, which may name anybody: no mail has it. Out: `group` in `_mail`."""
+    view = viewed(client, 1, course="C", group=GROUP)
+    subscribed(client, 1, view=view)
+    mailbox = Mailbox()
+    with mail_server(mailbox) as port:
+        for _ in range(2):
+            run_of(redis_url, port, NOW, monkeypatch).send_all()
+    [(to, content)] = mailbox.got
+    assert to == address(1)
+    mail = email.message_from_bytes(content, policy=default)
+    assert mail["Subject"].endswith(f"({GROUP}): this week")
+    assert f"1. Repeat what t1 taught {GROUP}." in mail.get_content()
+    assert "quiet" not in mail["Subject"] + mail.get_content()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [None, {"course": "C"}, {"course": "D", "group": GROUP}, {"course": "C", "group": "lost"}],
+    ids=["deleted", "no-group", "other-course", "not-led"],
+)
+def test_the_mail_of_a_view_ends_with_the_view_and_with_the_right_to_its_group(
+    client: "redis.Redis",
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    values: dict[str, str] | None,
+) -> None:
+    """Out: the look at the view in `_reader_of`, or `group` in `leads_in` of the run."""
+    view = f"{7:032x}"
+    if values is not None:
+        view = viewed(client, 1, **values)
+    of_view = subscribed(client, 1, view=view)
+    # Another teacher has a view of the same id, which counts for nobody else.
+    of_other = SavedViews(client, LIFETIME)
+    state = ViewState(kind="page", name="today", values={"course": "C", "group": GROUP})
+    of_other.add("oidc:2", view, SavedView(name="x", state=state, person="t2"))
+    subscribed(client, 2)
+    mailbox = Mailbox()
+    with mail_server(mailbox) as port:
+        run = run_of(redis_url, port, NOW, monkeypatch)
+        run.send_all()
+    assert mailbox.counts() == {address(2): 1}
+    assert run.results == {"ended": 1, "sent": 1}
+    assert Digests(client, LIFETIME).find(of_view) is None
+
+
 def test_who_lost_the_course_gets_nothing_and_the_subscription_ends(
     client: "redis.Redis", redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,9 +374,10 @@ def test_who_was_erased_gets_nothing_and_nothing_of_them_stays(
     client: "redis.Redis", redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Out: the eraser; or the second look before a mail is handed over."""
-    subscribed(client, 1)
+    subscribed(client, 1, view=viewed(client, 1, course="C", group=GROUP))
     subscribed(client, 2)
     other = subscribed(client, 3)
+    client.delete("edugraph:views:oidc:1")  # the eraser of views, which is tested for itself
     texts = RedisTexts(client)
 
     def erase(person: str) -> int:

@@ -356,11 +356,14 @@ def led_students(
     return found
 
 
-def leads_in(graph: Graph, caller: Caller, course: str, now: datetime) -> bool:
-    """Return whether this caller, as a teacher, leads a student in this course now."""
+def leads_in(
+    graph: Graph, caller: Caller, course: str, now: datetime, group: str | None = None
+) -> bool:
+    """Return whether this caller, as a teacher, leads a student in this course, or in this group of it, now."""
     if "teacher" not in caller.roles or not caller.person:
         return False
-    led = _led(graph, own_person(graph, caller), course, None, now=now, former=timedelta(0))
+    teacher = own_person(graph, caller)
+    led = _led(graph, teacher, course, group, now=now, former=timedelta(0))
     return bool(_in_course(graph, course, led, None))
 
 

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse
+from pydantic import Field
 
 from edugraph_common.contracts.contract_model import ContractModel
 from edugraph_common.contracts.record_fields import Id
@@ -17,6 +18,7 @@ from edugraph_common.runtime.shared_state.digests import MOST_DIGESTS, Digests, 
 from edugraph_insights.access import leads_in, own_person
 from edugraph_insights.api import CallerDep, InsightsDep, body_as
 from edugraph_insights.digest.ending import END, digest_to_end
+from edugraph_insights.digest.views import group_of_view
 from edugraph_insights.insights import Insights
 from edugraph_insights.page import headers_in_frames
 from edugraph_insights.plain_page import in_both, plain_page
@@ -27,15 +29,20 @@ from edugraph_insights.settings import ADDRESS
 DIGESTS = "/v1/insights/digests"
 MOST_ADDRESS_LENGTH = 254  # RFC 5321
 MOST_TOKEN_LENGTH = 200
+ID_PATTERN = r"^[0-9a-f]{32}$"
 
 router = APIRouter()
-DigestId = Path(pattern=r"^[0-9a-f]{32}$")
+DigestId = Path(pattern=ID_PATTERN)
 
 
 class WantedDigest(ContractModel):
-    """A course about which a caller wants a weekly mail, and the language of the mail."""
+    """A course about which a caller wants a weekly mail, and the language of the mail.
+
+    With `view_id`, the mail is about the group that this saved view of the caller shows in the course.
+    """
 
     course_id: Id
+    view_id: str | None = Field(default=None, pattern=ID_PATTERN)
     language: Language = "en"
 
 
@@ -97,14 +104,18 @@ def add_digest(
 ) -> Digest:
     """Send this caller a mail each week about a course in which the caller leads students.
 
-    A caller has at most one mail for each course. A second request changes its language. The mail goes to the address
+    A caller has at most one mail for each course and for each view. A second request changes its language. A mail
+    about a view ends when the view is deleted or shows no group of the course. The mail goes to the address
     that the issuer, the learning platform or the API key gives; nobody else's can be named.
     """
     need_teacher(caller)
     digests = offered_digests(insights)
     now = insights.now()
-    if not leads_in(insights.graph, caller, wanted.course_id, now):
-        words = "You lead no student in this course now, so there is no mail about it for you."
+    group = wanted_group(insights, caller, wanted)
+    if not leads_in(insights.graph, caller, wanted.course_id, now, group):
+        words = (
+            "You lead no student in this course or group now, so there is no mail about it for you."
+        )
         raise Refusal(403, "rows", words, caller.client_id)
     address = address_of(caller)
     if address is None:
@@ -116,6 +127,7 @@ def add_digest(
     digest = DigestSubscription(
         person=own_person(insights.graph, caller),
         course=wanted.course_id,
+        view=wanted.view_id,
         address=address,
         language=wanted.language,
         since=now,
@@ -123,7 +135,7 @@ def add_digest(
     kept = digests.of(caller.client_id)
     digest_id = uuid4().hex
     for other_id, other in kept.items():
-        if other.course == wanted.course_id:
+        if (other.course, other.view) == (wanted.course_id, wanted.view_id):
             digest_id = other_id
     if digest_id not in kept and len(kept) >= MOST_DIGESTS:
         words = f"You have {MOST_DIGESTS} weekly mails, and there is room for no more; end one."
@@ -180,6 +192,20 @@ def need_teacher(caller: Caller) -> None:
         raise Refusal(403, "role", words, caller.client_id)
 
 
+def wanted_group(insights: Insights, caller: Caller, wanted: WantedDigest) -> str | None:
+    """Return the group of a wanted mail, or None if it is about the course. Raises Problem 404 and 422."""
+    if wanted.view_id is None:
+        return None
+    view = insights.views.find(caller.client_id, wanted.view_id)
+    if view is None:
+        raise Problem(404, "not-found", "You have no view with this id; it may be deleted.")
+    group = group_of_view(view, wanted.course_id)
+    if group is None:
+        words = "This view shows no group of the course. Choose a group and save the view again."
+        raise Problem(422, "invalid", words)
+    return group
+
+
 def offered_digests(insights: Insights) -> Digests:
     """Return the subscriptions. Raises Problem 404 if this installation sends no mail.
 
@@ -206,6 +232,7 @@ def shown(digest_id: str, digest: DigestSubscription) -> Digest:
     return Digest(
         id=digest_id,
         course_id=digest.course,
+        view_id=digest.view,
         language=digest.language,
         links={"self": f"{DIGESTS}/{digest_id}"},
     )

@@ -115,6 +115,28 @@ def test_they_are_about_the_students_whom_the_subscriber_leads(room: Room) -> No
     assert mail(room, who=caller("teacher", person="stranger")) == []
 
 
+def test_the_lines_of_a_group_are_about_its_students_alone(room: Room) -> None:
+    """Out: `group` in `_answer` or in `_link` of the lines."""
+    written(room, school())
+    members = [(who, "g" if who < "s04" else "h", (None, None)) for who in PUPILS]
+    leaders = [("t", "g", (None, None)), ("t", "h", (None, None))]
+    make_groups(room, members, leaders, {"g": "C", "h": "C"})
+    insights = with_names(reading(room), names=True)
+    try:
+        lines = lines_of(insights, TEACHER, "C", "en", group="g")
+        whole = lines_of(insights, TEACHER, "C", "en")
+        of_stranger = lines_of(insights, caller("teacher", person="u"), "C", "en", group="g")
+    finally:
+        insights.graph.close()
+    assert "8 students" in whole[0].text
+    assert "4 of 4 students" in lines[0].text
+    outside = [NAMES[who] for who in PUPILS if who >= "s04"]
+    for line in lines:
+        assert not any(name in line.text for name in outside)
+        assert parse_qs(line.link.partition("?")[2])["group"] == ["g"]
+    assert of_stranger == []
+
+
 def test_nothing_is_said_about_a_course_without_new_records(room: Room) -> None:
     """Out: OLD_SCHOOL_DAYS."""
     filled(room, last_days_ago=12)

@@ -1097,13 +1097,15 @@ _REDIS = (
         ("edugraph:digests:*",),
         "personal",
         Words(
-            "teachers who get a weekly mail: their id, their mail address, the course and the language",
-            "订阅每周邮件的教师：其编号、邮件地址、课程和语言",
+            "teachers who get a weekly mail: their id, their mail address, the course, the id of the saved view, and "
+            "the language",
+            "订阅每周邮件的教师：其编号、邮件地址、课程、所保存视图的编号和语言",
         ),
         Words("to send a teacher the weekly mail of a course", "向教师发送课程的每周邮件"),
         Words(
-            "until the teacher ends it or leads nobody in the course, or 180 days after they last looked at it",
-            "直到教师退订或不再带该课程的学生，或教师最后一次查看之后 180 天",
+            "until the teacher ends it, deletes its view or leads nobody there, or 180 days after they last looked "
+            "at it",
+            "直到教师退订、删除其视图或不再带其中的学生，或教师最后一次查看之后 180 天",
         ),
         retention="EDUGRAPH_DIGEST_RETENTION_DAYS",
         eraser="digests",

@@ -110,23 +110,31 @@ def link_to(insights: Insights, language: Language, page: str, **values: str) ->
     return f"{insights.settings.digest_page_url}#{page}?{query}"
 
 
-def lines_of(insights: Insights, caller: Caller, course: str, language: Language) -> list[Line]:
-    """Return at most five lines about a course: what the caller may see at this moment.
+def lines_of(
+    insights: Insights,
+    caller: Caller,
+    course: str,
+    language: Language,
+    *,
+    group: str | None = None,
+) -> list[Line]:
+    """Return at most five lines about a course, or a group of it: what the caller may see at this moment.
 
     No line if nothing was recorded lately. Raises what `ask` raises.
     """
-    lines = LinesOfCourse(insights, caller, course, Sentences(language))
+    lines = LinesOfCourse(insights, caller, course, Sentences(language), group)
     return lines.all()[:MOST_LINES]
 
 
 @dataclass(frozen=True)
 class LinesOfCourse:
-    """The lines about one course for one caller."""
+    """The lines about one course, or about one group of it, for one caller."""
 
     insights: Insights
     caller: Caller
     course: str
     sentences: Sentences
+    group: str | None = None
 
     def all(self) -> list[Line]:
         """Return all lines, the most urgent first."""
@@ -138,11 +146,15 @@ class LinesOfCourse:
 
     def _answer(self, name: str) -> Answer[Any]:
         question = QUESTIONS[name]
-        asked = question.parameters.model_validate({"course": self.course})
+        given = {"course": self.course, "group": self.group}
+        asked = question.parameters.model_validate(given)
         return ask(self.insights, self.caller, question, asked, PURPOSE)
 
     def _link(self, page: str, **more: str) -> str:
-        return link_to(self.insights, self.sentences.language, page, course=self.course, **more)
+        values = {"course": self.course, **more}
+        if self.group is not None:
+            values["group"] = self.group
+        return link_to(self.insights, self.sentences.language, page, **values)
 
     def _of_action(self, action: Action) -> Line:
         if action.kind == "repeat":

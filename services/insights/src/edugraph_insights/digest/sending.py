@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import structlog
 
@@ -19,8 +19,9 @@ from edugraph_common.runtime.shared_state.digests import (
 )
 from edugraph_insights.access import leads_in
 from edugraph_insights.digest.ending import end_link
-from edugraph_insights.digest.lines import Sentences, course_name, lines_of
+from edugraph_insights.digest.lines import Sentences, course_name, in_one_line, lines_of
 from edugraph_insights.digest.mail import MailServer, written_mail
+from edugraph_insights.digest.views import group_of_view
 from edugraph_insights.insights import Insights
 from edugraph_insights.settings import DigestSettings
 
@@ -30,6 +31,13 @@ LONGEST_HAND_OVER = timedelta(minutes=15)
 _OTHER_CLIENTS = ("oidc:", "lti:")
 Passed = Literal["done before", "under way", "nothing to say", "ended", "not read"]
 log = structlog.get_logger()
+
+
+class Reader(NamedTuple):
+    """The subscriber with the rights of this moment, and the group that the mail is about. None: the whole course."""
+
+    caller: Caller
+    group: str | None
 
 
 @dataclass
@@ -60,12 +68,12 @@ class Run:
         state = self.mails.state(owned.id, week)
         if state:
             return self._look_back(owned.id, week, state, now)
-        caller = self._rights_of(owned, now)
-        if caller is None:
+        reader = self._reader_of(owned, now)
+        if reader is None:
             self.digests.end(owned.client_id, owned.id)
             return "ended"
         try:
-            mail = self._mail(owned, caller, week, now)
+            mail = self._mail(owned, reader, week, now)
         except Problem as error:
             log.warning("digest_not_read", digest=owned.id, reason=type(error).__name__)
             return "not read"
@@ -90,9 +98,15 @@ class Run:
             self.mails.end(digest_id, week, found)
         return found
 
-    def _rights_of(self, owned: OwnedDigest, now: datetime) -> Caller | None:
-        """Return the subscriber as a caller, or None if the subscriber has no right to the course any more."""
+    def _reader_of(self, owned: OwnedDigest, now: datetime) -> Reader | None:
+        """Return None if the subscriber has no right to the course or group any more, or the view is gone."""
         digest = owned.digest
+        group = None
+        if digest.view is not None:
+            view = self.insights.views.find(owned.client_id, digest.view)
+            group = group_of_view(view, digest.course)
+            if group is None:
+                return None
         if owned.client_id.startswith(_OTHER_CLIENTS):
             caller = Caller(owned.client_id, (), ("teacher",), digest.person)
         else:
@@ -100,20 +114,26 @@ class Run:
             if key is None:
                 return None
             caller = Caller(key.key_id, (), key.roles, key.person)
-        if not leads_in(self.insights.graph, caller, digest.course, now):
+        if not leads_in(self.insights.graph, caller, digest.course, now, group):
             return None
         # Another role of the subscriber may see more than the teacher, and the digest is the teacher's.
-        return Caller(owned.client_id, (), ("teacher",), caller.person)
+        teacher = Caller(owned.client_id, (), ("teacher",), caller.person)
+        return Reader(teacher, group)
 
-    def _mail(self, owned: OwnedDigest, caller: Caller, week: str, now: datetime) -> bytes | None:
+    def _mail(self, owned: OwnedDigest, reader: Reader, week: str, now: datetime) -> bytes | None:
         digest = owned.digest
-        lines = lines_of(self.insights, caller, digest.course, digest.language)
+        lines = lines_of(
+            self.insights, reader.caller, digest.course, digest.language, group=reader.group
+        )
         if not lines:
             return None
+        about = course_name(self.insights, digest.course)
+        if reader.group is not None:
+            about = f"{about} ({in_one_line(reader.group)})"
         return written_mail(
             lines,
             sentences=Sentences(digest.language),
-            course=course_name(self.insights, digest.course),
+            course=about,
             sender=self.settings.smtp_from,
             to=digest.address,
             end_link=end_link(self.settings, owned.id),

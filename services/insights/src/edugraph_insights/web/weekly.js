@@ -1,5 +1,5 @@
 // @ts-check
-// The weekly mail about a course: a teacher asks for it here, changes its language, and ends it.
+// The weekly mails about a course and its saved views: a teacher asks for them here, changes the language, and ends them.
 
 import { json, write } from './api.js';
 import { keepingFocus } from './focus.js';
@@ -8,6 +8,7 @@ import { state } from './state.js';
 import { language, t } from './words.js';
 
 const PATH = '/v1/insights/digests';
+const VIEWS = '/v1/insights/views';
 
 /** Return the control. Nothing is asked before it is opened. */
 export function weeklyMail() {
@@ -22,7 +23,8 @@ export function weeklyMail() {
 
   async function content() {
     const { offered, address, digests } = await json('GET', PATH);
-    const own = digests.find(each => each.course_id === state().course);
+    const ofCourse = digests.filter(each => each.course_id === state().course);
+    const own = ofCourse.find(each => each.view_id === null);
     if (!offered) return [h('p', { class: 'note' }, t('weekly.not_offered'))];
     if (own) {
       return [
@@ -31,17 +33,33 @@ export function weeklyMail() {
           own.language !== language && button(t('weekly.change', { language: t(`language.${language}`) }), () => subscribe()),
           own.language !== language && ' ',
           button(t('weekly.end'), () => write('DELETE', own.links.self))),
-      ];
+        await ofViews(ofCourse),
+      ].filter(Boolean);
     }
     if (!address) return [h('p', { class: 'note' }, t('weekly.no_address'))];
     return [
       h('p', {}, t('weekly.offer', { address })),
       h('p', {}, button(t('weekly.begin'), () => subscribe())),
-    ];
+      await ofViews(ofCourse),
+    ].filter(Boolean);
   }
 
-  const subscribe = () => write('POST', PATH, { course_id: state().course, language });
-  const button = (label, act) => h('button', { type: 'button', onclick: () => changing(act()) }, label);
+  /** Return the saved views of a group of this course, each with its own mail; null if there are none. */
+  async function ofViews(digests) {
+    const { views } = await json('GET', VIEWS);
+    const ofGroups = views.filter(({ state: { values } }) => values.course === state().course && values.group);
+    if (ofGroups.length === 0) return null;
+    return h('div', {}, h('p', {}, t('weekly.views')), h('ul', { class: 'lines' }, ofGroups.map(view => {
+      const own = digests.find(each => each.view_id === view.id);
+      const change = own
+        ? button(t('weekly.end'), () => write('DELETE', own.links.self), view.name)
+        : button(t('weekly.begin'), () => subscribe(view.id), view.name);
+      return h('li', { 'data-view': view.id }, h('span', {}, view.name), ' ', own && h('span', { class: 'note' }, t('weekly.view_on')), change);
+    })));
+  }
+
+  const subscribe = (view_id = null) => write('POST', PATH, { course_id: state().course, view_id, language });
+  const button = (label, act, of = '') => h('button', { type: 'button', 'aria-label': of ? `${label}: ${of}` : null, onclick: () => changing(act()) }, label);
   const changing = sent => sent.then(fill, problem => inside.prepend(refusal(problem)));
   return h('section', { class: 'weekly no-print' }, h('h2', {}, t('weekly.title')), whole);
 }

@@ -38,10 +38,13 @@ class DigestSubscription(MessageModel):
     """A subscription as Redis stores it. It may outlive an upgrade.
 
     `person` is the id of the teacher in the graph. `address` is the mail address that the issuer or an operator gave.
+    `view` is the id of a saved view of the same client: the mail is about the group that the view shows. None: the
+    mail is about the whole course.
     """
 
     person: str
     course: str
+    view: str | None = None
     address: str
     language: Literal["en", "zh"] = "en"
     since: datetime
@@ -66,7 +69,7 @@ class Digests:
         self._lifetime = lifetime
 
     def of(self, client_id: str) -> dict[str, DigestSubscription]:
-        """Return id -> subscription of a caller, in the order of the courses. They live on from now."""
+        """Return id -> subscription of a caller, in the order of courses and views. They live on from now."""
         key = _key(client_id)
         with redis_errors():
             pipe = self._redis.pipeline()
@@ -78,7 +81,7 @@ class Digests:
             digest = _read(text)
             if digest is not None:
                 digests[digest_id] = digest
-        return dict(sorted(digests.items(), key=lambda each: each[1].course))
+        return dict(sorted(digests.items(), key=_in_order))
 
     def keep(self, client_id: str, digest_id: str, digest: DigestSubscription) -> None:
         """Add a subscription or replace it."""
@@ -226,6 +229,11 @@ def live_digests(digests: Digests) -> Iterator[OwnedDigest]:
             digests.forget_owner(digest_id)
         else:
             yield found
+
+
+def _in_order(each: tuple[str, DigestSubscription]) -> tuple[str, str]:
+    digest = each[1]
+    return (digest.course, digest.view or "")
 
 
 def _read(text: str) -> DigestSubscription | None:

@@ -85,6 +85,14 @@ class SavedViews:
         views = {view_id: SavedView.model_validate_json(text) for view_id, text in found.items()}
         return dict(sorted(views.items(), key=lambda each: (each[1].name, each[0])))
 
+    def find(self, client_id: str, view_id: str) -> SavedView | None:
+        """Return a view of a caller, or None if there is no such view. It does not live longer by this."""
+        with redis_errors():
+            text = cast("str | None", self._redis.hget(_key(client_id), view_id))
+        if text is None:
+            return None
+        return SavedView.model_validate_json(text)
+
     def add(self, client_id: str, view_id: str, view: SavedView) -> bool:
         """Add a view, and return whether there was room for it."""
         return self._kept(client_id, view_id, view, MOST_VIEWS)
