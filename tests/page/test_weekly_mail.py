@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from page.readable import HEIGHT, WIDTHS, check_themes, check_width
-from page.test_pages import CHINESE, LANGUAGES, TERM, with_key
+from page.test_pages import CHINESE, GROUP, LANGUAGES, TERM, with_key
 from page.visitor import Visitor
 from playwright.sync_api import Page
 from pydantic import SecretStr
@@ -82,6 +82,49 @@ def test_a_teacher_asks_for_the_mail_and_ends_it(visit_guarded: Visitor, languag
     opened(shown)
     pressed(shown, end)
     assert inside.get_by_role("button", name=begin).count() == 1
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_saved_view_of_a_group_has_a_mail_of_its_own(
+    visit_guarded: Visitor, language: str
+) -> None:
+    """Out: `ofViews` in weekly.js. A view of another course, or of no group, is not offered."""
+    visit = visit_guarded
+    teacher = {"Authorization": "Bearer eg_teacher:T01"}
+    insights = f"{visit.address}/v1/insights"
+    made = []
+    for name, values in {
+        "Class one": {"course": "MATH8", "group": GROUP},
+        "All": {"course": "MATH8"},
+        "Other": {"course": "ALG", "group": GROUP},
+    }.items():
+        view = {"name": name, "state": {"kind": "page", "name": "today", "values": values}}
+        answer = httpx.post(f"{insights}/views", headers=teacher, json=view)
+        made.append(answer.raise_for_status().json())
+    visit.page.add_init_script(with_key("eg_teacher:T01"))
+    words = LANGUAGES[language]
+    shown = visit.open("today", lang=language, **COURSE)
+    opened(shown)
+    line = shown.locator(".weekly [data-view]")
+    line.first.wait_for()
+    assert line.count() == 1
+    assert "Class one" in line.inner_text()
+    line.get_by_role("button", name=f"{words['weekly.begin']}: Class one").click()
+    end = line.get_by_role("button", name=f"{words['weekly.end']}: Class one")
+    end.wait_for()
+    assert words["weekly.view_on"] in line.inner_text()
+    [digest] = httpx.get(f"{insights}/digests", headers=teacher).json()["digests"]
+    assert (digest["course_id"], digest["view_id"]) == ("MATH8", made[0]["id"])
+    for width in WIDTHS:
+        shown.set_viewport_size({"width": width, "height": HEIGHT})
+        check_width(shown)
+        picture(shown, f"weekly-view-{language}-{width}")
+    check_themes(shown)
+    end.click()
+    line.get_by_role("button", name=words["weekly.begin"]).wait_for()
+    assert httpx.get(f"{insights}/digests", headers=teacher).json()["digests"] == []
+    for view in made:
+        httpx.delete(f"{visit.address}{view['links']['self']}", headers=teacher).raise_for_status()
 
 
 def test_who_has_no_address_is_told_where_it_would_come_from(visit_guarded: Visitor) -> None:
