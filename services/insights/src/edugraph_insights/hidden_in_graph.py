@@ -43,10 +43,11 @@ class HiddenInGraph:
             for label in _MISTAKES:
                 statement = STATEMENTS["findings_of_records"].replace("{label}", label)
                 for row in self.graph.scan(statement, records=list(portion)):
-                    hidden |= self._hidden_in(row)
+                    hidden |= self.in_row(row)
         return hidden
 
-    def _hidden_in(self, row: Row) -> set[Finding]:
+    def in_row(self, row: Row) -> set[Finding]:
+        """Return the hidden findings of a mistake. `row` is one of the statement `findings_of_records`."""
         hidden: set[Finding] = set()
         for claim in claims_of(row):
             if reason_to_hide(claim, self._calibrated) is not None:
@@ -63,6 +64,10 @@ class HiddenInGraph:
         likely = self._names_among(label, every_name, FIRST_FINDINGS)
         return self._names_among(label, likely, EVERY_FINDING)
 
+    def names_of(self, label: str, ids: Collection[str]) -> set[str]:
+        """Return those of these names that only hidden findings have."""
+        return self._names_among(label, self.likely_names(label, ids), EVERY_FINDING)
+
     def likely_names(self, label: str, ids: Collection[str]) -> set[str]:
         """Return those of these names whose first findings are all hidden."""
         return self._names_among(label, ids, FIRST_FINDINGS)
@@ -77,7 +82,7 @@ class HiddenInGraph:
             if name in shown:
                 continue
             finding = Finding(row["record"], ASPECT_OF[label], name)
-            if finding in self._hidden_in(row):
+            if finding in self.in_row(row):
                 hidden.add(name)
             else:
                 shown.add(name)

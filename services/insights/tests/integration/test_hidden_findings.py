@@ -24,7 +24,11 @@ from edugraph_common.runtime.shared_state.callers import ANYBODY
 from edugraph_insights import hidden_in_graph, warehouse, whole_graph
 from edugraph_insights.hidden_in_graph import HiddenInGraph
 from edugraph_insights.insights import Insights
+from edugraph_insights.queries.answers import OfNode
+from edugraph_insights.queries.links import TYPES
 from edugraph_insights.queries.registry import QUERIES, run_query
+from edugraph_insights.queries.visible_graph import Key, VisibleGraph
+from edugraph_insights.queries.walks import HIDDEN
 from edugraph_insights.questions import QUESTIONS
 
 from .schools import School, asked, at, make_groups, written
@@ -36,6 +40,7 @@ POINT = "Zebra point"
 SENTENCE = "Zebra adds the denominators."
 WORD = "zebra"
 MODEL = Origin(analyser="model", model="m", prompt_version="3")
+OTHER = Origin(analyser="model", model="other", prompt_version="3")
 OFFLINE = Origin(analyser="offline", model="lexicon", prompt_version="1")
 
 NEEDS: dict[str, dict[str, Any]] = {
@@ -49,8 +54,6 @@ NEEDS: dict[str, dict[str, Any]] = {
 }
 # Questions that show hidden findings on purpose, and why.
 REVIEWS = {"review-queue": "people judge findings there, so that hidden ones can become useful"}
-# General queries that show the graph as it is, with the stated confidence (docs/adr/0148). No page asks them.
-AS_IT_IS = ("nodes", "neighbours", "subgraph")
 
 
 def record(record_id: str, record_type: str, hours: int = 1, **data: Any) -> Any:
@@ -138,10 +141,64 @@ def general(insights: Insights, name: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", list(QUERIES))
-def test_only_listed_general_queries_show_a_hidden_finding(hidden: Insights, name: str) -> None:
-    """A query in AS_IT_IS shows some."""
-    shown = [shows(answer) for answer in general(hidden, name)]
-    assert any(shown) == (name in AS_IT_IS)
+def test_no_general_query_shows_a_hidden_finding(hidden: Insights, name: str) -> None:
+    """Out: `_without_hidden` in `relationships_of`, or `_without_hidden_names` in `_search_names`."""
+    assert not any(shows(answer) for answer in general(hidden, name))
+
+
+@pytest.mark.parametrize("persons", [None, {"s00": None}, {"s00": ("C",)}])
+def test_a_name_of_hidden_findings_does_not_exist_in_the_general_queries(
+    hidden: Insights, persons: Any
+) -> None:
+    """Out: `_without_hidden_names` in `shows`, or `_without_hidden` in `_of_persons`."""
+    visible = VisibleGraph(hidden.graph, persons)
+    for key in (Key("ErrorType", "zebraslip"), Key("KnowledgePoint", "zebrapoint")):
+        assert not visible.shows(key)
+        assert key.id not in visible.search(key.label, "")
+    assert visible.shows(Key("ErrorType", "stated"))
+    answer: Any = run_query(hidden, ANYBODY, QUERIES["neighbours"], OfNode(node="ErrorRecord:m59"))
+    assert answer.left_out[HIDDEN] == 2
+
+
+@pytest.mark.parametrize("origin", [OTHER, MODEL], ids=["shown point", "hidden finding"])
+@pytest.mark.parametrize("persons", [None, {"s00": None}])
+def test_a_sum_that_counts_hidden_findings_has_no_weight(
+    room: Room, insights: Insights, persons: Any, origin: Origin
+) -> None:
+    """Out: `mixed` in `_without_hidden`, or `stated` in `_is_hidden`. A record states the type of one mistake."""
+    school, said = hiding(MODEL)
+    own = record(
+        "own", "error_record", student_id="s00", course_id="C", error_text="x", error_type=KIND
+    )
+    finding = school.findings[0].finding
+    if origin == OTHER:
+        point_only = LinkedPoint(name=POINT, strength=0.5, confidence=0.9)
+        finding = ErrorFinding(knowledge_points=(point_only,), confidence=0.9)
+    school.records.append(own)
+    school.findings.append(RecordFinding(record=own.to_json(), finding=finding, origin=origin))
+    written(room, school)
+    review(room, school, said)
+    visible = VisibleGraph(insights.graph, persons)
+    kind = Key("ErrorType", "zebraslip")
+    point = Key("KnowledgePoint", "zebrapoint")
+    student = Key("Student", "s00")
+    ties, _ = visible.relationships_of([kind], TYPES)
+    shown = {(tie.type, tie.source, tie.target): tie for tie in ties.values()}
+    expected = {
+        ("HAS_ERROR", student, kind),
+        ("OF_TYPE", Key("ErrorRecord", "own"), kind),
+    }
+    if persons is None and origin == OTHER:
+        expected.add(("RELATES_TO", kind, point))
+    assert set(shown) == expected
+    for type_of_sum, source, target in expected:
+        if type_of_sum != "OF_TYPE":
+            tie = shown[type_of_sum, source, target]
+            assert (tie.weight, tie.confidence) == (None, None)
+    of_student, _ = visible.relationships_of([student], ["HAS_ERROR"])
+    weights = {tie.target.id: tie.weight for tie in of_student.values()}
+    assert weights["zebraslip"] is None
+    assert weights["stated"] is not None
 
 
 WAYS: dict[str, Callable[[Insights], Any]] = {

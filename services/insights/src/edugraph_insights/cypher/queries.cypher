@@ -133,3 +133,30 @@ MATCH (g)<-[m:MEMBER_OF]-(s:Student)
 WHERE coalesce(s.restricted, false) = false
   AND (m.starts IS NULL OR m.starts <= datetime($now)) AND (m.ends IS NULL OR m.ends > datetime($since))
 RETURN DISTINCT s.id AS student, courses
+
+// name: names_of_mistakes
+// Returns the relationships of these mistakes of a label to types and points, with their findings. {label} is filled in.
+UNWIND $ids AS id
+MATCH (m:{label} {id: id})-[r:OF_TYPE|CONCERNS]->(n)
+WHERE m.finding IS NOT NULL AND r.stated_as IS NULL
+RETURN elementId(r) AS relationship, labels(n)[0] AS label, n.id AS name, m.id AS record, m.record_type AS type,
+  m.finding AS finding, m.verdicts AS verdicts
+
+// name: mistakes_of_has_error
+// Returns, for each sum of a type that these students have, the mistakes that it counts.
+UNWIND $ids AS id
+MATCH (s:Student {id: id})-[h:HAS_ERROR]->(t:ErrorType)
+WHERE t.canonical IN $types
+MATCH (s)-[:MADE|TRIED]->(m)-[r:OF_TYPE]->(t)
+WHERE EXISTS { MATCH (m)-[:IN_COURSE]->(c) WHERE c.id = h.course_id }
+RETURN elementId(h) AS relationship, t.id AS error_type, null AS point, r.stated_as IS NOT NULL AS stated,
+  m.id AS record, m.record_type AS type, m.finding AS finding, m.verdicts AS verdicts
+
+// name: mistakes_of_relates_to
+// Returns, for each sum of a type and a point, the mistakes that it counts.
+UNWIND $types AS id
+MATCH (t:ErrorType {canonical: id})-[h:RELATES_TO]->(k:KnowledgePoint)
+WHERE k.canonical IN $ids
+MATCH (t)<-[r:OF_TYPE]-(m)-[:CONCERNS]->(k)
+RETURN elementId(h) AS relationship, t.id AS error_type, k.id AS point, r.stated_as IS NOT NULL AS stated,
+  m.id AS record, m.record_type AS type, m.finding AS finding, m.verdicts AS verdicts

@@ -11,11 +11,14 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from itertools import product
 from typing import Any, NamedTuple
 
 from edugraph_common.contracts.graph_schema import NAMED_LABELS, RELATIONSHIPS
 from edugraph_insights.graph import Graph, Row
+from edugraph_insights.hidden_in_graph import ASPECT_OF, HiddenInGraph
+from edugraph_insights.queries.hidden_ties import TiesOfFindings
 from edugraph_insights.queries.links import CATALOGUE, LABELS, LINKS, RECORDS, SUMS, Link
 
 # A node with more relationships of a type is not expanded along that type.
@@ -65,11 +68,17 @@ class VisibleGraph:
     most_relationships: int = MOST_RELATIONSHIPS
     # The parameters of statements that limit records to the period.
     _times: dict[str, Any] = field(init=False, default_factory=dict)
+    # Ids of relationships that were left out, since only hidden findings bring them.
+    hidden: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         for name, moment in (("since", self.since), ("until", self.until)):
             self._times[name] = moment and moment.isoformat()
             self._times[f"{name}_day"] = moment and f"{moment:%F}"
+
+    @cached_property
+    def _findings(self) -> HiddenInGraph:
+        return HiddenInGraph(self.graph)
 
     def links(self) -> tuple[Link, ...]:
         """Return the links that may be seen. A query with a period has no links that are sums over all time."""
@@ -105,7 +114,7 @@ class VisibleGraph:
         if self.persons is not None and label not in CATALOGUE:
             return node_id in self._of_persons(label, [node_id])
         if label in NAMED_LABELS:
-            if self._named(label, node_id, "", 1) == [node_id]:
+            if node_id in self._without_hidden_names(label, self._named(label, node_id, "", 1)):
                 return True
             return self.persons is not None and node_id in self._of_persons(label, [node_id])
         is_record = label in RECORDS
@@ -147,7 +156,7 @@ class VisibleGraph:
 
     def _search_names(self, label: str, begins: str, limit: int) -> list[str]:
         """Return the matching ids of a label with synonyms, also those that only permitted students' records name."""
-        found = set(self._named(label, None, begins, limit))
+        found = self._without_hidden_names(label, self._named(label, None, begins, limit))
         if self.persons:
             wanted = begins.lower()
             found |= {
@@ -183,7 +192,30 @@ class VisibleGraph:
                 more_ties, more_hubs = self._by_persons(label, ids, links_of_label)
             ties |= more_ties
             hubs |= more_hubs
-        return ties, hubs
+        shown = self._without_hidden(ties)
+        self.hidden.update(ties.keys() - shown.keys())
+        return shown, hubs
+
+    def _without_hidden(self, ties: Mapping[str, Tie]) -> dict[str, Tie]:
+        """Return these relationships without those that only hidden findings bring.
+
+        A sum that counts hidden findings with others has neither weight nor confidence.
+        """
+        found = TiesOfFindings(self.graph, self._findings).among(ties.values())
+        shown = {}
+        for name, tie in ties.items():
+            if name in found.mixed:
+                shown[name] = tie._replace(weight=None, confidence=None)
+            elif name not in found.hidden:
+                shown[name] = tie
+        return shown
+
+    def _without_hidden_names(self, label: str, ids: Collection[str]) -> set[str]:
+        """Return those of these nodes that a shown finding or something else than a finding names."""
+        if self.persons is not None or label not in ASPECT_OF:
+            # Others begin at nodes of the catalogue, which hidden findings do not name.
+            return set(ids)
+        return set(ids) - self._findings.names_of(label, ids)
 
     def _from_nodes(
         self, label: str, ids: list[str], links: list[Link]
@@ -320,6 +352,8 @@ class VisibleGraph:
             ties |= self._persons_ties(whose, types, self.persons, ids)
 
         found = set()
+        if label in ASPECT_OF:
+            ties = self._without_hidden(ties)
         for tie in ties.values():
             for end in (tie.source, tie.target):
                 if end.label == label:

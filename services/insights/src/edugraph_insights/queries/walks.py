@@ -26,6 +26,8 @@ from edugraph_insights.queries.answers import (
 from edugraph_insights.queries.links import ADDED, SUMS, TYPES
 from edugraph_insights.queries.visible_graph import MOST_FOUND, Hub, Key, Tie, VisibleGraph
 
+# A reason in `left_out`: only hidden findings bring these relationships (docs/adr/0148).
+HIDDEN = "relationships hidden, since findings like these were right too rarely"
 MOST_VISITED = 5_000  # nodes of a search for a path
 # Properties that serve the maintenance of the graph. Details of a node do not show them.
 _KEEPING = frozenset(
@@ -91,10 +93,11 @@ def merged(ties: Iterable[Tie]) -> list[Related]:
     return found
 
 
-def _weight(name: str, ties: Iterable[Tie]) -> float | None:
+def _weight(name: str, ties: Collection[Tie]) -> float | None:
     """Return the weight of several ties of one type together, or None if none has a weight."""
     weights = [tie.weight for tie in ties if tie.weight is not None]
-    if not weights:
+    counts_hidden_findings = name == "HAS_ERROR" and len(weights) < len(ties)
+    if not weights or counts_hidden_findings:
         return None
     if name in ADDED:
         return float(sum(weights))
@@ -161,7 +164,8 @@ def left_out(
         reasons["types of relationships that are sums over all time: leave out from and to"] = len(
             SUMS & set(types)
         )
-    for reason, number in more.items():
+    hidden = {HIDDEN: len(visible.hidden)}
+    for reason, number in (hidden | dict(more)).items():
         if number:
             reasons[reason] = number
     return reasons
