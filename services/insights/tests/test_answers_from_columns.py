@@ -373,6 +373,45 @@ def test_answers_are_counted_by_their_marks_as_by_their_texts(
         assert (row["students"], row["right"]) == (len(at_item), pytest.approx(right))
 
 
+@hypothesis.settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.integers(0, 400), st.sampled_from([201, 5_001]))
+def test_students_are_together_at_their_weakest_prerequisite(
+    seed: int, number: int, hours: int
+) -> None:
+    """Out, each alone in `_weakest`: the prerequisites, the bound, the number of attempts in either order."""
+    graph: Any = School(drawn(seed, number))
+    since = NOW - timedelta(hours=hours)
+    columns = ColumnStore(graph, unchanged, ZONE)
+    facts = Facts(graph, STUDENTS, since, NOW, zone=ZONE, columns=columns)
+    outcomes: dict[tuple[str, str], list[int]] = {}  # (student, point) -> outcomes
+    for each in first_of(graph.tries, since, STUDENTS):
+        for point in POINTS_OF[each.item]:
+            outcomes.setdefault((each.student, point), []).append(each.outcome)
+    weakest: dict[str, tuple[float, int, str]] = {}
+    for (student, point), of_pair in outcomes.items():
+        share = sum(of_pair) / len(of_pair) / 1000
+        found = (share, -len(of_pair), point)
+        if point in "QR" and share < 0.5:  # P is not a prerequisite
+            weakest[student] = min(found, weakest.get(student, found))
+    expected: dict[str, list[str]] = {}
+    for student in sorted(weakest, key=lambda who: (weakest[who], who)):
+        expected.setdefault(weakest[student][2], []).append(student)
+    rows, _, left_out = answer_of("together", facts)
+    together: dict[str, list[str]] = {}
+    for row in rows:
+        together.setdefault(row["point"], []).extend(row["students"])
+    known = set()
+    for each in graph.tries:
+        is_known = each.course == "C" and each.at >= since and POINTS_OF[each.item] != ""
+        if is_known:
+            known.add(each.student)
+    # NEEDS has prerequisites only of points that somebody tried in the period.
+    later = {point for each in known for (who, point) in outcomes if who == each}
+    if {"P", "Q"} <= later:
+        assert together == {point: who for point, who in expected.items() if len(who) >= 3}
+        assert left_out["students without a weak prerequisite"] == len(known) - len(weakest)
+
+
 def test_an_answer_that_is_gone_meanwhile_is_not_shown() -> None:
     """Out: the look for a text in `answers`. A retention blanked it after the tables were read."""
     at = NOW - timedelta(hours=1)

@@ -158,6 +158,21 @@ class TriesInOrder:
             yield PractisedPoint(point_id, name, self.students, student, outcome, starts, number)
 
 
+class TriesAtPoints(NamedTuple):
+    """Attempts of the period with a row for each student and point, in the order of the ids of points and students.
+
+    `student` and `point` are places in `students` and `points`, which have the id and the name of each point.
+    `number` and `outcomes` are about the first attempts, and may be 0. Outcomes are sums in thousandths.
+    """
+
+    students: Sequence[str]
+    points: Sequence[tuple[str, str]]
+    student: Integers
+    point: Integers
+    number: Integers
+    outcomes: Integers
+
+
 class Cell(NamedTuple):
     """The attempts of one student at the items of one point. `tries` are all of them.
 

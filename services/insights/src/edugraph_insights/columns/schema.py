@@ -126,6 +126,12 @@ SELECT point, student, count(*) AS tries, count(*) FILTER (is_first) AS first_at
   arg_max(outcome, row(moment, number, record)) AS last_outcome
 FROM attempts JOIN tests USING (item) WHERE in_period GROUP BY ALL
 """
+# All students with an attempt of the period at a point, and the first attempts among these.
+FIRST_TRIES_OF_PERIOD = """
+SELECT point, student, count(*) FILTER (is_first) AS "number",
+  coalesce(sum(outcome) FILTER (is_first), 0)::BIGINT AS outcomes
+FROM attempts JOIN tests USING (item) WHERE in_period GROUP BY ALL
+"""
 # A repetition is a day with attempts of the period at a point. It is right if the mean outcome is a half or more.
 REPETITIONS = """
 SELECT point, student, day, count(*) AS tries, sum(outcome) >= 500 * count(*) AS is_right

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from typing import Annotated, Any, Generic, Self, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator
 
@@ -153,19 +153,31 @@ class Parameters(ContractModel):
         return f"/v1/insights/records?{urlencode(given)}"
 
 
+class RecordsOfStudents:
+    """Addresses of the records of students. Their common parts are encoded once, since that is slow."""
+
+    def __init__(self, asked: Parameters, **more: str) -> None:
+        of_nobody = asked.model_copy(update={"student": ""})
+        # "&" and "=" within an id are encoded, so this text stands there once.
+        self._before, self._name, self._after = of_nobody.records(**more).partition("&student=")
+
+    def of(self, student: str) -> str:
+        """Return what `records` of the question about this student returns."""
+        return f"{self._before}{self._name}{quote_plus(student)}{self._after}"
+
+
 class RecordsAtPoints:
     """Addresses of the records of students at points. Each part of an address is encoded once, since that is slow."""
 
     def __init__(self, asked: Parameters) -> None:
-        self._asked = asked
+        self._records = RecordsOfStudents(asked)
         self._of_students: dict[str, str] = {}
         self._at_points: dict[str, str] = {}
 
     def of(self, student: str, point: str) -> str:
         """Return what `records` of the question about this student returns for the point."""
         if student not in self._of_students:
-            of_student = self._asked.model_copy(update={"student": student})
-            self._of_students[student] = of_student.records()
+            self._of_students[student] = self._records.of(student)
         if point not in self._at_points:
             self._at_points[point] = urlencode({"point": point})
         return f"{self._of_students[student]}&{self._at_points[point]}"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
 from edugraph_insights.facts import NO_WORK, Facts
-from edugraph_insights.questions.question import Parameters, Question
+from edugraph_insights.questions.question import Parameters, Question, RecordsOfStudents
 
 Number = Annotated[int, Mark.PERSONAL]
 Part = Annotated[float | None, Mark.PERSONAL]
@@ -30,13 +30,14 @@ def find(facts: Facts, asked: Parameters) -> Found[Standing]:
     work_of = facts.work_of_students(asked.course)
     progress_of = dict[str, float | None].fromkeys(facts.students)
     progress_of |= facts.latest_progress(asked.course)
+    records = RecordsOfStudents(asked)
+    records_of_progress = RecordsOfStudents(asked, kind="progress")
     rows = []
     for student, progress in progress_of.items():
         work = work_of.get(student, NO_WORK)
         right = None
         if work.first.number:
             right = work.first.right
-        of_student = asked.model_copy(update={"student": student})
         enrolled = Standing(
             student=student,
             name=names.get(student),
@@ -45,10 +46,10 @@ def find(facts: Facts, asked: Parameters) -> Found[Standing]:
             right=right,
             mistakes=work.mistakes,
             last=work.last,
-            evidence=of_student.records(),
-            progress_evidence=of_student.records(kind="progress"),
+            evidence=records.of(student),
+            progress_evidence=records_of_progress.of(student),
         )
-        rows.append(Measured(enrolled, frozenset({student})))
+        rows.append(Measured(enrolled))
     return Found(
         tuple(rows),
         of_how_many={

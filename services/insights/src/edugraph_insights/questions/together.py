@@ -1,12 +1,18 @@
 """Whom should I take together? Students who lack the same prerequisite most."""
 
 from collections import defaultdict
+from collections.abc import Container
 from typing import Annotated
+
+import numpy as np
 
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Name, Row
 from edugraph_insights.facts import Facts
 from edugraph_insights.questions.question import OfSeveral, Question
+from edugraph_insights.tries import TriesAtPoints
 
+# A student lacks a point if the share right of the first attempts is below this.
+WEAK_BELOW = 0.5
 FEWEST_STUDENTS = 3
 MOST_STUDENTS = 6
 People = Annotated[tuple[str, ...], Mark.PERSONAL]
@@ -29,58 +35,75 @@ class Together(Row):
 
 def find(facts: Facts, asked: OfSeveral) -> Found[Together]:
     names = facts.names()
-    cells, _ = facts.cells(asked.course)
-    later = {point.id: point.name for point in (*cells, *facts.taught_points(asked.course))}
+    tries = facts.tries_at_points(asked.course)
+    later = dict(tries.points)
+    later |= dict(facts.taught_points(asked.course))
     needed_for: dict[str, set[str]] = defaultdict(set)  # prerequisite -> names of later points
     for need in facts.direct_needs(later):
         needed_for[need.needs.id].add(later[need.point])
 
-    # student -> the weakest prerequisite as (share right, -first attempts, id of the point)
-    weakest: dict[str, tuple[float, int, str]] = {}
-    tried: set[str] = set()
-    for point, of_students in cells.items():
-        tried |= of_students.keys()
-        if point.id not in needed_for:
-            continue
-        for student, cell in of_students.items():
-            if cell.share is None or not cell.is_wrong:
-                continue
-            found = (cell.share, -cell.first_attempts, point.id)
-            weakest[student] = min(found, weakest.get(student, found))
-
-    with_point: dict[str, list[str]] = defaultdict(list)
-    for student in sorted(weakest, key=lambda each: (weakest[each], each)):
-        _, _, point_id = weakest[student]
-        with_point[point_id].append(student)
+    with_point = _weakest(tries, needed_for)
     rows = []
     alone = 0
-    for point in cells:
-        students = with_point[point.id]
+    for (point, name), students in zip(tries.points, with_point, strict=True):
         if len(students) < FEWEST_STUDENTS:
             alone += len(students)
             continue
+        evidence = asked.records(point=point)
         for number, group in enumerate(groups_of(students), start=1):
             row = Together(
-                point=point.id,
-                name=point.name,
+                point=point,
+                name=name,
                 number=number,
                 students=tuple(group),
                 student_names=tuple(names.get(each, each) for each in group),
-                needed_for=tuple(sorted(needed_for[point.id])),
-                evidence=asked.records(point=point.id),
+                needed_for=tuple(sorted(needed_for[point])),
+                evidence=evidence,
             )
-            rows.append(Measured(row, frozenset(group)))
+            rows.append(Measured(row))
     left_out = facts.waiting_in(asked.course)
-    left_out["students without a weak prerequisite"] = len(tried) - len(weakest)
+    weak_students = sum(map(len, with_point))
+    left_out["students without a weak prerequisite"] = len(tries.students) - weak_students
     left_out["students whose weakest prerequisite is that of fewer than 3"] = alone
     return Found(
         tuple(rows),
         of_how_many={
             "students": frozenset(facts.students),
-            "students with attempts": frozenset(tried),
+            "students with attempts": frozenset(tries.students),
         },
         left_out=left_out,
     )
+
+
+def _weakest(tries: TriesAtPoints, prerequisites: Container[str]) -> list[list[str]]:
+    """Return, for each point, the students whose weakest prerequisite it is, the weakest first.
+
+    If two points have an equal share right, the one with more first attempts is the weaker one.
+    """
+    needed = [point in prerequisites for point, _ in tries.points]
+    is_needed = np.array(needed, np.bool_)
+    # A share without attempts is not used.
+    numbers = np.maximum(tries.number, 1)
+    shares = tries.outcomes / numbers / 1000
+    is_low = shares < WEAK_BELOW
+    is_tried = tries.number > 0
+    weak = np.flatnonzero(is_needed[tries.point] & is_tried & is_low)
+    # Points and students are numbered in the order of their ids.
+    points = tries.point[weak]
+    students = tries.student[weak]
+    shares = shares[weak]
+    fewest_last = -tries.number[weak]
+    # lexsort begins with its last key.
+    order = np.lexsort((points, fewest_last, shares, students))
+    is_weakest = np.diff(students[order], prepend=-1) != 0
+    weakest = order[is_weakest]
+
+    order = np.lexsort((students[weakest], fewest_last[weakest], shares[weakest]))
+    with_point: list[list[str]] = [[] for _ in tries.points]
+    for row in weakest[order].tolist():
+        student = tries.students[students[row]]
+        with_point[points[row]].append(student)
+    return with_point
 
 
 def groups_of(students: list[str]) -> list[list[str]]:
