@@ -88,7 +88,7 @@ def test_a_sheet_says_what_it_is_about_and_has_nothing_to_click(
     [term] = [each["name"] for each in choices["terms"] if each["id"] == TERM]
     zone = choices["time_zone"]
     assert len(headings) >= 1
-    for expected in (SCHOOL_NAME, course, term, zone, title, words[f"paper.note_{page}"]):
+    for expected in (SCHOOL_NAME, course, term, zone, title, words[f"paper_note.{page}"]):
         assert squeezed(expected) in text
     for heading in headings:
         assert squeezed(heading) in text

@@ -45,6 +45,6 @@ export function paperHead(page, choices) {
 /** Return the note at the end of a sheet, or null for a page without one. Only paper shows it. */
 export function paperNote(page, isOwn) {
   if (!WITH_NOTE.includes(page)) return null;
-  const words = page === 'student' && isOwn ? 'paper.note_mine' : `paper.note_${page}`;
-  return h('p', { class: 'paper-note only-print' }, t(words));
+  const about = page === 'student' && isOwn ? 'mine' : page;
+  return h('p', { class: 'paper-note only-print' }, t(`paper_note.${about}`));
 }
