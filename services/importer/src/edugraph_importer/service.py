@@ -50,7 +50,6 @@ from edugraph_common.contracts.outcomes import (
 )
 from edugraph_common.contracts.records import (
     ROSTER_TYPES,
-    PointRecord,
     Record,
     course_ids_of,
     parse_record,
@@ -396,6 +395,8 @@ class Importer:
             found = read_batch(self.blobs, message)
         records = [record for _, record in found.graph.records]
         epoch = self.members.epoch()
+        # A definition may move a point to another course, or change one that other records put into courses.
+        courses_before = self.graph.courses_of_points(found.graph)
         with telemetry.step("write"), telemetry.retries_of(self.graph):
             batch = replace(found.graph, rejects=self.erasure.cleared(message, found.graph.rejects))
             written = self.graph.write_batch(batch)
@@ -416,7 +417,7 @@ class Importer:
             # The names of a list are names in each course of the person.
             forget_lists(self.members, self.graph)
         # The contexts of these points' courses are out of date now, and the next pack asks for them again.
-        courses_of_points = _courses_of_points(kept)
+        courses_of_points = courses_before | self.graph.courses_of_points(found.graph)
         self.members.forget_contexts(courses_of_points)
         if written.written or written.replaced:
             self._note_read_before(message.job_id, courses_of_points)
@@ -1113,15 +1114,6 @@ def _claim_in_words(claim: IdClaimChange) -> str:
     if claim.claims:
         return "by decision belongs to nobody else"
     return "by decision is no longer kept apart"
-
-
-def _courses_of_points(records: Sequence[Record]) -> set[str]:
-    """Return the ids of the courses for which these records define knowledge points."""
-    course_ids = set[str]()
-    for record in records:
-        if isinstance(record.data, PointRecord) and record.data.course_id is not None:
-            course_ids.add(record.data.course_id)
-    return course_ids
 
 
 def _waiting_of(message: LiveBatch) -> list[WaitingBatch]:

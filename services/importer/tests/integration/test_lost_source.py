@@ -258,6 +258,47 @@ def test_when_points_of_a_course_are_written_what_was_told_of_it_is_old(importer
     assert told.stated
 
 
+DEFINED = {"point_id": "sums", "name": "Sums", "course_id": "c"}
+LATER = "2026-02-01"
+CHANGES: dict[str, dict[str, Any]] = {
+    "moved to another course": {
+        "record_id": "p",
+        "timestamp": LATER,
+        "data": {**DEFINED, "course_id": "d"},
+    },
+    "taken back": {"record_id": "p", "timestamp": LATER, "withdrawn": True},
+    "of a curriculum": {
+        "record_id": "q",
+        "timestamp": LATER,
+        "data": {"point_id": "sums", "name": "Adding", "requires": ["counting"]},
+    },
+    "by another name": {"record_id": "q", "timestamp": LATER, "data": {"name": "sums"}},
+}
+
+
+@pytest.mark.parametrize("change", list(CHANGES))
+def test_when_a_point_changes_what_was_told_of_its_courses_is_old(
+    importer: Importer, change: str
+) -> None:
+    """Out: the courses before the batch, or those of points without a course, in `_write`."""
+    members = importer.members
+
+    def write(line: dict[str, Any]) -> None:
+        row = {"type": "point_record", **line}
+        batch = ImportBatch(job_id=uuid4().hex, batch=0, records=(row,), expected=1)
+        importer.jobs.create(batch.job_id, "import", "inline", NOW)
+        assert importer.write_batch(batch).state == "written"
+
+    write({"record_id": "p", "timestamp": "2026-01-01", "data": DEFINED})
+    for course in ("c", "d", "other"):
+        members.tell_context(CourseContext(course_id=course), members.epoch())
+    write(CHANGES[change])
+    old = {"c"}
+    if change == "moved to another course":
+        old.add("d")
+    assert set(members.contexts(["c", "d", "other"])) == {"c", "d", "other"} - old
+
+
 def test_when_a_text_is_in_the_graph_what_was_told_of_its_course_is_old(importer: Importer) -> None:
     """Out: `forget_contexts` in write_findings; mistakes would be read with what was known before."""
     golden = Path(__file__).parents[4] / "tests" / "contract" / "golden" / "findings.v1.json"

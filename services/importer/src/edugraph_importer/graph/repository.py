@@ -22,7 +22,7 @@ from edugraph_common.contracts.messages import (
     Renamable,
 )
 from edugraph_common.contracts.outcomes import BatchOutcome, FindingsOutcome, Reject
-from edugraph_common.contracts.records import Record, iso, microseconds
+from edugraph_common.contracts.records import PointRecord, Record, iso, microseconds
 from edugraph_common.contracts.reviews import (
     FindingReview,
     ItemReview,
@@ -60,6 +60,7 @@ from edugraph_importer.graph.groups import (
     forget_notes,
 )
 from edugraph_importer.graph.history import Entry
+from edugraph_importer.graph.record_facts import said_of_point
 from edugraph_importer.graph.statements import CYPHER
 from edugraph_importer.graph.tombstones import (
     Tombstones,
@@ -302,6 +303,26 @@ class Graph:
                 )
             )
         return tuple(contexts)
+
+    def courses_of_points(self, batch: RecordBatch) -> set[str]:
+        """Return the courses that now have a point which the batch defines, or whose definition it takes back.
+
+        A definition without a course changes a point that other records may have put into courses.
+        """
+        record_ids = [withdrawal.record_id for _, withdrawal in batch.withdrawn]
+        points = set[str]()
+        for _, record in batch.records:
+            if isinstance(record.data, PointRecord):
+                record_ids.append(record.record_id)
+                points.add(said_of_point(record.data).id)
+        if not record_ids:
+            return set()
+        for row in self._connection.read(CYPHER["points_of_definitions"], ids=sorted(record_ids)):
+            points.add(row["point"])
+        courses = set[str]()
+        for row in self._connection.read(CYPHER["courses_of_points"], points=sorted(points)):
+            courses.add(row["course"])
+        return courses
 
     def count_texts_read(self, course_id: str) -> int:
         """Return the number of records of a course that have a finding."""

@@ -189,6 +189,19 @@ MATCH (c:Course {id: id})
 OPTIONAL MATCH (c)-[r:CONTAINS]->(k:KnowledgePoint)
 RETURN id, c.name AS name, c.description AS description, k.name AS point, r.order AS place
 
+// name: points_of_definitions
+// Returns the points that these records define.
+UNWIND $ids AS id
+MATCH (:Definition {id: id})-[:DEFINES]->(k:KnowledgePoint)
+RETURN DISTINCT k.id AS point
+
+// name: courses_of_points
+// Returns the courses that have one of these points, by any of its names.
+UNWIND $points AS id
+MATCH (k:KnowledgePoint {id: id})
+MATCH (c:Course)-[:CONTAINS]->(:KnowledgePoint {canonical: k.canonical})
+RETURN DISTINCT c.id AS course
+
 // name: count_texts_read
 // Returns the number of records of a course that have a finding.
 MATCH (c:Course {id: $id})<-[:IN_COURSE]-(n)
