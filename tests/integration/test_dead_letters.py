@@ -140,6 +140,41 @@ def test_letters_are_found_without_a_worker_and_told_when_one_comes(bench: Bench
 
 
 @pytest.mark.real
+@pytest.mark.parametrize("way", ["gone", "damaged", "swept", "erased"])
+def test_a_task_whose_stored_letter_is_gone_ends_with_a_failure(bench: Bench, way: str) -> None:
+    """Out: `_record_lost` in the listener, or the kept end in `sweep` and `rewrite`. A task that ended keeps its end."""
+    worker = bench.start(without="dead letters")
+    done = bench.send("work")
+    until(lambda: bench.state(done) == "SUCCESS")
+    lost = uuid4().hex
+    for task_id in (lost, done):
+        bury(bench, task_id, **{"x-edugraph-reason": None})
+    worker.terminate()
+    worker.process.wait(60)
+    bench.stop_workers()
+    store = bench.letters
+    operator(bench).counts()
+    for task_id in (lost, done):
+        [ref] = store.of_task(QUEUE, task_id)
+        key = f"dead/{ref}.json"
+        if way == "damaged":
+            with store.blobs.write(key) as file:
+                file.write(b"[[")
+        elif way == "erased":
+            assert store.rewrite(ref, lambda _: b"", dry_run=False)
+            assert not store.blobs.exists(key)
+        else:
+            store.blobs.delete(key)
+    if way == "swept":
+        store.sweep()
+    assert bench.state(lost) == "PENDING"
+    bench.start()
+    until(lambda: store.without_recorded_end(QUEUE) == [])
+    assert bench.state(lost) == "FAILURE"
+    assert bench.state(done) == "SUCCESS"
+
+
+@pytest.mark.real
 def test_a_letter_that_was_stored_and_not_acknowledged_is_one_letter(bench: Bench) -> None:
     """Another process was killed between the two; pika and kombu give one message to one name."""
     bench.start(without="dead letters")

@@ -60,6 +60,8 @@ _PROPERTIES = (
 )
 # The broker changes these at each delivery.
 _OF_DELIVERY = ("x-delivery-count", "x-acquired-count")
+# The name of a letter has this in place of an id with strange characters.
+UNKNOWN = "unknown"
 _TASK_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _HASH_LETTERS = 24
 _KEY = re.compile(
@@ -195,7 +197,7 @@ def made_letter(
 
     task_id = str(headers.get("id") or "")
     if not _TASK_ID.fullmatch(task_id):
-        task_id = "unknown"
+        task_id = UNKNOWN
     return StoredLetter(
         queue=queue,
         name=f"{task_id}.{identity_hash[:_HASH_LETTERS]}",
@@ -379,7 +381,9 @@ class DeadLetterStore:
             if content:
                 self._write(letter.with_content(content))
             else:
-                self.delete(ref, is_end_recorded=True)
+                # The task can never run again. If its end is not recorded, a worker still does that without the body.
+                self.delete(ref)
+                self.blobs.delete(_key(ref))
         return True
 
     def export(self, queue: str) -> Iterator[str]:
@@ -436,7 +440,8 @@ class DeadLetterStore:
         for ref in indexed.keys() - stored:
             with suppress(Wait), self.claimed(ref, 0):
                 if not self.blobs.exists(_key(ref)):
-                    self.delete(ref, is_end_recorded=True)
+                    # If the end of its task is not recorded, a worker records that the letter was lost.
+                    self.delete(ref)
         for key in self.strange():
             deleted += self._sweep_strange(key, timedelta(seconds=PART_SECONDS))
         with redis_errors():
@@ -518,6 +523,15 @@ class DeadLetterStore:
     def _write(self, letter: StoredLetter) -> None:
         with self.blobs.write(_key(letter.ref)) as file:
             file.write(letter.model_dump_json().encode())
+
+
+def task_of(ref: str) -> str | None:
+    """Return the id of the task of a letter, or None if its name does not have it."""
+    _, _, name = ref.partition("/")
+    task_id, _, _ = name.rpartition(".")
+    if task_id == UNKNOWN:
+        return None
+    return task_id
 
 
 def _key(ref: str) -> str:

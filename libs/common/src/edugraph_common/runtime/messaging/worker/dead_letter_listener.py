@@ -33,6 +33,7 @@ from edugraph_common.runtime.messaging.dead_letter_store import (
     Unreadable,
     made_letter,
     open_dead_letters,
+    task_of,
 )
 from edugraph_common.runtime.messaging.dead_letters import WAITED_FOR
 from edugraph_common.runtime.messaging.publisher import emit, identifying_fields, task_id_for
@@ -44,6 +45,8 @@ from edugraph_common.runtime.service.settings import Settings
 RETRY_AFTER_SECONDS = 5.0
 # The interval at which a worker looks for letters of its queues that another process stored.
 RECORD_ENDS_SECONDS = 60.0
+# The reason of a task whose dead letter is gone.
+LOST = "the task was given up, and its stored message is gone or damaged: send what it was about once more"
 log = structlog.get_logger()
 
 
@@ -208,6 +211,7 @@ def _record_one_end(app: Any, store: DeadLetterStore, ref: str) -> None:
     except Unreadable:
         letter = None
     if letter is None:
+        _record_lost(app, ref)
         return
     structlog.contextvars.bind_contextvars(
         task_id=letter.headers.get("id"), task=letter.headers.get("task")
@@ -220,6 +224,19 @@ def _record_one_end(app: Any, store: DeadLetterStore, ref: str) -> None:
         log.error("dead_letter_bug", error=type(error).__name__)  # noqa: TRY400
     finally:
         structlog.contextvars.clear_contextvars()
+
+
+def _record_lost(app: Any, ref: str) -> None:
+    """Record the failure of a task whose letter is gone or damaged, unless the task has ended.
+
+    The arguments are lost, so neither its job nor its chord can be updated: the job ends at its deadline.
+    """
+    task_id = task_of(ref)
+    log.error("dead_letter_lost", task_id=task_id)
+    if task_id is None:
+        return
+    if app.backend.get_task_meta(task_id)["status"] not in states.READY_STATES:
+        app.backend.mark_as_failure(task_id, Rejected(LOST))
 
 
 def _record(app: Celery, letter: StoredLetter) -> None:
