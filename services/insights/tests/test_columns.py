@@ -340,6 +340,56 @@ def found(store: ColumnStore, course: str, students: Sequence[str], since: datet
     return totals, (at_points.without_point, of_terms.in_no_term, made_in_terms.in_no_term)
 
 
+def test_tries_at_points_are_kept_until_attempts_or_names_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Out, each alone: the students, the beginning or the last attempt in `part`, any call of `forget_computed`."""
+    monkeypatch.setattr("edugraph_insights.columns.course.LEAST_STUDENTS_KEPT", 0)
+    monkeypatch.setitem(TESTS, "j", ["P", "Q"])
+    graph = OwnGraph([tried("r1"), tried("r2", "b", "j", hours=5), tried("r3", "b", "i", hours=9)])
+    graph.change()
+    store = store_of(graph)
+    nothing: Any = None
+
+    def numbers(who: str = "ab", since: int = 99, until: int = 0) -> Any:
+        begins = NOW - timedelta(hours=since)
+        ends = NOW - timedelta(hours=until)
+        facts = Facts(nothing, tuple(who), begins, ends, zone=ZONE, columns=store)
+        tries = facts.point_tries("C")
+        found = []
+        for point in tries.tried_points():
+            found.append((point.name, point.number.tolist()))
+        return tries, found
+
+    kept, found_first = numbers()
+    assert found_first == [("p", [1, 2]), ("q", [1])]
+    assert numbers()[0] is kept
+    assert numbers("a")[1] == [("p", [1])]
+    assert numbers()[1] == found_first
+    assert numbers(since=6)[1] == [("p", [1, 1]), ("q", [1])]
+    assert numbers(until=4)[1] == [("p", [2]), ("q", [1])]
+    assert numbers(until=2)[1] == numbers(until=4)[1]
+    assert numbers()[1] == found_first
+    graph.change([tried("r4", "a", "j")])
+    assert numbers()[1] == [("p", [2, 2]), ("q", [1, 1])]
+    graph.change(remove=["r4"])
+    assert numbers()[1] == found_first
+    TESTS["j"] = ["Q"]
+    graph.change(courses=["D"])
+    assert numbers()[1] == [("p", [1, 1]), ("q", [1])]
+    renamed = [{"item": item, "point": "P", "name": "new"} for item in "ij"]
+    monkeypatch.setattr(graph, "tested_points", lambda **_: renamed)
+    graph.change(courses=["D"])
+    assert numbers("a")[1] == [("new", [1])]
+    renamed = [{**row, "name": "newer"} for row in renamed]
+    graph.change(courses=["D"])
+    assert numbers("a")[1] == [("newer", [1])]
+    # A record that moves to a student while the student is loaded leaves the former one.
+    graph.change([tried("r1", "c")], is_told=False)
+    read(store, students=("c",))
+    assert numbers("a")[1] == []
+
+
 @hypothesis.settings(max_examples=8, deadline=None)
 @given(
     st.lists(attempts | errors, max_size=8),
@@ -920,9 +970,11 @@ def test_an_error_of_duckdb_says_nothing_of_a_record(error: type[Exception]) -> 
 
     cursor: Any = Failing()
     numbers = SimpleNamespace(ids=[])
-    columns: Any = SimpleNamespace(point_names={}, students=numbers, items=numbers, marks=Marks())
+    columns: Any = SimpleNamespace(
+        point_names={}, students=numbers, items=numbers, marks=Marks(), version=0
+    )
     with pytest.raises(MemoryIsFull) as caught:
-        Reading(cursor, columns).rows(FIRST)
+        Reading(cursor, columns, ((), BEGINNING, None)).rows(FIRST)
     assert "S-0017" not in "".join(traceback.format_exception(caught.value))
 
 

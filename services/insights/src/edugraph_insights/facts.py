@@ -17,7 +17,6 @@ from edugraph_insights.columns.marks import LONG_ANSWER, NO_ANSWER
 from edugraph_insights.columns.schema import (
     ANSWERS_AT_POINTS,
     FIRST_TRIES_AT_ITEMS,
-    FIRST_TRIES_AT_POINTS,
     FIRST_TRIES_IN_ORDER,
     FIRST_TRIES_OF_DAYS,
     FIRST_TRIES_OF_PERIOD,
@@ -51,14 +50,11 @@ from edugraph_insights.columns.store import ColumnStore
 from edugraph_insights.graph import MAX_ROWS, NARROWER, Reader, Row
 from edugraph_insights.item_tries import FirstAnswers, ItemTries
 from edugraph_insights.mastery import (
-    Ability,
     Answers,
     Attempts,
     Counts,
     Integers,
-    abilities_of,
     counts_of,
-    estimates_of,
 )
 from edugraph_insights.practice import PointTries, Practice, Sums, practice_of
 from edugraph_insights.problems import TooLarge
@@ -517,21 +513,7 @@ class Facts:
         if not self.reads_columns:
             return self._point_tries_of_graph(course)
         with self._reading(course) as reading:
-            columns = reading.columns(FIRST_TRIES_AT_POINTS)
-            numbers = _tries(reading).numbers
-            [(without_point,)] = reading.rows(TRIES_WITHOUT_POINT)
-        students, points, columns = _in_order(reading, columns)
-        counts = Counts(
-            columns["student"],
-            columns["point"],
-            columns["number_ever"],
-            columns["right_ever"],
-            columns["last"],
-            columns["last_was_right"],
-        )
-        sums = Sums(columns["number"], columns["right"], columns["outcomes"], columns["first"])
-        names = {point: reading.point_names[point] for point in points}
-        return PointTries(students, points, names, counts, sums, numbers, without_point)
+            return reading.kept(lambda: _point_tries(reading))
 
     def _point_tries_of_graph(self, course: str) -> PointTries:
         """Return what `point_tries` returns, from the attempts in the graph."""
@@ -704,28 +686,6 @@ class Facts:
         elif tries.points:
             answers = self._answers_at_points(course)
         return practice_of(tries, answers.first, answers.all, self.until)
-
-    def abilities(self, course: str, practice: Practice) -> dict[str, Ability]:
-        """Return the ability of each student with an attempt at a known point, from all attempts in the course.
-
-        Second and later attempts at an item count as the first ones do: they say more about the order of students
-        than first attempts alone (docs/adr/0117).
-        """
-        with self._reading(course) as reading:
-            columns = reading.columns(TRIES_AT_POINTS)
-        students, points, columns = _in_order(reading, columns)
-        # Abilities do not depend on the last attempt.
-        none = np.zeros(len(columns["number"]), dtype=np.int64)
-        counts = Counts(
-            columns["student"],
-            columns["point"],
-            columns["number"],
-            columns["right"],
-            none.astype("datetime64[us]"),
-            none.astype(np.bool_),
-        )
-        found = estimates_of(counts, points, len(students), practice.all_answers)
-        return abilities_of(found, students)
 
     def cells(self, course: str) -> tuple[dict[Point, dict[str, Cell]], TriesMade]:
         """Return the attempts of the period by point and student, and how many attempts of the period there are.
@@ -1508,6 +1468,26 @@ def counted(tries: Sequence[Attempt]) -> Attempts:
 def _tries(reading: Reading) -> Tries:
     columns = reading.columns(TRIES_OF_STUDENTS)
     return Tries(reading.student_ids, columns["student"], columns["number"], columns["outcomes"])
+
+
+def _point_tries(reading: Reading) -> PointTries:
+    """Return the first attempts at the points of a course, and how many attempts there are."""
+    columns = reading.columns(TRIES_AT_POINTS)
+    numbers = _tries(reading).numbers
+    [(without_point,)] = reading.rows(TRIES_WITHOUT_POINT)
+    students, points, columns = _in_order(reading, columns)
+    counts = Counts(
+        columns["student"],
+        columns["point"],
+        columns["number_ever"],
+        columns["right_ever"],
+        columns["last"],
+        columns["last_was_right"],
+    )
+    sums = Sums(columns["number"], columns["right"], columns["outcomes"], columns["first"])
+    names = {point: reading.point_names[point] for point in points}
+    all_tries = counts._replace(number=columns["tries"], right=columns["right_tries"])
+    return PointTries(students, points, names, counts, sums, numbers, without_point, all_tries)
 
 
 def _item_tries(reading: Reading) -> ItemTries:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from edugraph_insights.mastery import (
     MASTERED,
     NOT_MASTERED,
     UNSHOWN,
+    Ability,
     Answers,
     Counts,
     Estimates,
@@ -20,6 +21,7 @@ from edugraph_insights.mastery import (
     Integers,
     Mastery,
     Moments,
+    abilities_of,
     estimates_of,
     mastery_in_row,
     mean_mastery,
@@ -102,6 +104,27 @@ class PointTries:
     in_period: Sums
     numbers: Mapping[str, int]
     without_point: int
+    # All attempts until the end of the period, also repeated ones, if they come from columns. `last` is not theirs.
+    all_tries: Counts | None = None
+    # The estimates from the last answers of a class, by these answers and whether repeated attempts count.
+    _estimates: dict[bool, tuple[Mapping[str, Answers], Estimates]] = field(default_factory=dict)
+
+    def estimates(
+        self, answers: Mapping[str, Answers], *, from_all_tries: bool = False
+    ) -> Estimates:
+        """Return the estimates. The levels of the points are estimated from `answers`.
+
+        Questions share these attempts, so the last estimates are kept.
+        """
+        known_answers, known = self._estimates.get(from_all_tries, ({}, None))
+        if known is not None and known_answers == answers:
+            return known
+        counts = self.counts
+        if from_all_tries and self.all_tries is not None:
+            counts = self.all_tries
+        found = estimates_of(counts, self.points, len(self.students), answers)
+        self._estimates[from_all_tries] = (dict(answers), found)
+        return found
 
     @property
     def number(self) -> int:
@@ -159,6 +182,15 @@ class Practice:
     estimates: Estimates
     states: Integers  # places in STATES
     all_answers: Mapping[str, Answers]
+
+    def abilities(self) -> dict[str, Ability]:
+        """Return the ability of each student with an attempt at a known point, from all attempts in the course.
+
+        Second and later attempts at an item count as the first ones do: they say more about the order of students
+        than first attempts alone (docs/adr/0117).
+        """
+        estimates = self.tries.estimates(self.all_answers, from_all_tries=True)
+        return abilities_of(estimates, self.tries.students)
 
     def mastered(self, rows: Integers) -> Integers:
         """Return those of these rows in which the student has mastered the point."""
@@ -242,6 +274,6 @@ def practice_of(
     as_of: datetime,
 ) -> Practice:
     """Return the practice of these students. The levels of the points are estimated from `answers`."""
-    counts = tries.counts
-    estimates = estimates_of(counts, tries.points, len(tries.students), answers)
-    return Practice(tries, estimates, states_of(estimates, counts.last, as_of), all_answers)
+    estimates = tries.estimates(answers)
+    states = states_of(estimates, tries.counts.last, as_of)
+    return Practice(tries, estimates, states, all_answers)

@@ -11,6 +11,9 @@ import numpy as np
 
 from edugraph_insights.mastery import Flags, Floats, Integers
 
+# The first attempts of a student are wrong on the whole if the share that was right is below this.
+WRONG_BELOW = 0.5
+
 
 class FirstTries(NamedTuple):
     """First attempts of one student: their number, and the sum of their outcomes in thousandths."""
@@ -158,6 +161,15 @@ class TriesInOrder:
             yield PractisedPoint(point_id, name, self.students, student, outcome, starts, number)
 
 
+class TriedBy(NamedTuple):
+    """The number of students with a first attempt at a point, and those who were wrong on the whole."""
+
+    id: str
+    name: str
+    number: int
+    wrong: list[str]
+
+
 class TriesAtPoints(NamedTuple):
     """Attempts of the period with a row for each student and point, in the order of the ids of points and students.
 
@@ -171,6 +183,23 @@ class TriesAtPoints(NamedTuple):
     point: Integers
     number: Integers
     outcomes: Integers
+
+    @property
+    def right(self) -> Floats:
+        """The share that was right. It has no meaning without a first attempt."""
+        share: Floats = self.outcomes / np.maximum(self.number, 1) / 1000
+        return share
+
+    def by_point(self) -> Iterator[TriedBy]:
+        """Yield the points in the order of their ids. The students of each come in the order of theirs."""
+        has_tries = self.number > 0
+        is_wrong = has_tries & (self.right < WRONG_BELOW)
+        for rows in rows_of_values(self.point):
+            point_id, name = self.points[self.point[rows[0]]]
+            wrong = self.student[rows[is_wrong[rows]]]
+            students = [self.students[number] for number in wrong.tolist()]
+            number = int(np.count_nonzero(has_tries[rows]))
+            yield TriedBy(point_id, name, number, students)
 
 
 class Cell(NamedTuple):

@@ -1,11 +1,12 @@
 """The columns of one course. This module and store.py are the only ones that know DuckDB."""
 
+import threading
 import weakref
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 import numpy as np
@@ -23,6 +24,9 @@ EMPTY_BYTES = 500_000
 ATTEMPT_BYTES = 56
 ERROR_BYTES = 34
 ID_BYTES = 400
+# Values that a question computed are kept if it is about this many students. For fewer ones they are computed fast.
+LEAST_STUDENTS_KEPT = 1_000
+T = TypeVar("T")
 
 
 class MemoryIsFull(Exception):
@@ -98,6 +102,11 @@ class CourseColumns:
         self._tests: set[tuple[int, int]] = set()  # (item, point)
         # DuckDB keeps the memory of deleted records, so they count, too.
         self._record_bytes = 0
+        # A part of the course, and what a question computed last from the tables as they are now.
+        self._computed: tuple[object, Any] | None = None
+        # The version grows when the tables or the names of points change.
+        self.version = 0
+        self._lock = threading.Lock()
         with _errors():
             database.cursor().execute(schema.TABLES.format(schema=name))
         weakref.finalize(self, _drop, database, name).atexit = False
@@ -107,6 +116,28 @@ class CourseColumns:
         """The memory of the tables and ids. DuckDB itself does not know which course uses how much."""
         ids = len(self.students.ids) + len(self.items.ids) + len(self.points.ids)
         return EMPTY_BYTES + self._record_bytes + ID_BYTES * ids
+
+    def computed(self, version: int, part: object) -> Any:
+        """Return what was kept for this part of the tables of a version, or None."""
+        with self._lock:
+            if self._computed is None or version != self.version:
+                return None
+            kept_part, value = self._computed
+        if kept_part != part:
+            return None
+        return value
+
+    def keep_computed(self, version: int, part: object, value: object) -> None:
+        """Keep a value for a part of the tables, unless they have another version by now."""
+        with self._lock:
+            if version == self.version:
+                self._computed = (part, value)
+
+    def forget_computed(self) -> None:
+        """Forget what questions computed."""
+        with self._lock:
+            self.version += 1
+            self._computed = None
 
     def add(self, words: Mapping[str, str], rows: Sequence[Row], errors: Sequence[Row]) -> None:
         """Add the attempts and errors of students who are not held yet. Each row has the lists of one student.
@@ -118,6 +149,7 @@ class CourseColumns:
             moved = self._delete_records(cursor, rows, errors)
             self._insert(cursor, rows)
             self._insert_errors(cursor, errors)
+        self.forget_computed()
         self._deleted += moved
         for student in words:
             # A student without attempts gets a number, too, since a refresh looks up the students who have one.
@@ -143,6 +175,7 @@ class CourseColumns:
             deleted += self._delete_records(cursor, rows, errors)
             self._insert(cursor, [row for row in rows if row["student"] in staying])
             self._insert_errors(cursor, [row for row in errors if row["student"] in staying])
+        self.forget_computed()
         self.held = staying
         self._deleted += deleted
 
@@ -165,7 +198,10 @@ class CourseColumns:
                 cursor.execute(self._sql(schema.DELETE_TESTS))
                 cursor.register("portion", {"item": integers(items), "point": integers(points)})
                 cursor.execute(self._sql(schema.INSERT_TESTS))
+            self.forget_computed()
             self._tests = pairs
+        if names != self.point_names:
+            self.forget_computed()
         self.point_names = names
         self._tested_items = len(known_items)
 
@@ -186,10 +222,13 @@ class CourseColumns:
                 cursor.register("terms", columns_of_terms(read.terms))
                 period = {"since": _plain(read.since), "until": _plain(read.until)}
                 cursor.execute(schema.VIEWS.format(schema=self._name, **period))
+                last = schema.LAST_ATTEMPT.format(schema=self._name, until=period["until"])
+                [(last_attempt,)] = cursor.execute(last).fetchall()
         except BaseException:
             cursor.close()
             raise
-        return Reading(cursor, self)
+        part = (tuple(read.students), read.since, last_attempt)
+        return Reading(cursor, self, part)
 
     @contextmanager
     def _changing(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -279,9 +318,16 @@ class CourseColumns:
 class Reading:
     """The views of schema.py, as one question reads them. All its queries see one state of the tables."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, columns: CourseColumns) -> None:
+    def __init__(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        columns: CourseColumns,
+        part: tuple[tuple[str, ...], datetime, datetime | None],
+    ) -> None:
         self._cursor = cursor
         self._columns = columns
+        self._version = columns.version
+        self._part = part
         self.point_names = columns.point_names
         # The ids of all students in the tables, at the place of their number. Later ones may follow.
         self.student_ids: Sequence[str] = columns.students.ids
@@ -297,6 +343,23 @@ class Reading:
         """Return the columns of a query of schema.py as arrays, by name."""
         with _errors():
             return self._cursor.execute(sql).fetchnumpy()
+
+    def kept(self, compute: Callable[[], T]) -> T:
+        """Return what `compute` returns, or what it returned for the same attempts before.
+
+        Questions about the same students and the same beginning of the period read the same attempts, if these have
+        the same last one. So it may depend on attempts, and neither on mistakes nor on the end of the period itself.
+        The columns keep the last value alone, so there may be one such function only.
+        """
+        students, _, _ = self._part
+        if len(students) < LEAST_STUDENTS_KEPT:
+            return compute()
+        known: T | None = self._columns.computed(self._version, self._part)
+        if known is not None:
+            return known
+        found = compute()
+        self._columns.keep_computed(self._version, self._part, found)
+        return found
 
     def student(self, number: int) -> str:
         """Return the id of a student."""

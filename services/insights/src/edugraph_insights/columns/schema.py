@@ -53,6 +53,8 @@ COUNT_RECORDS = (
     "SELECT (SELECT count(*) FROM {schema}.attempts) + (SELECT count(*) FROM {schema}.errors)"
 )
 
+LAST_ATTEMPT = "SELECT max(moment) FROM {schema}.attempts WHERE moment <= TIMESTAMP '{until}'"
+
 VIEWS = """
 CREATE TEMP VIEW tests AS FROM {schema}.tests;
 CREATE TEMP VIEW attempts AS
@@ -81,18 +83,17 @@ SELECT answer, any_value(record) FROM (
   WHERE answer NOT IN ({none}, {long}) AND outcome < {below} GROUP BY item, answer HAVING count(*) >= {least}
 ) GROUP BY answer
 """
-# First attempts, whenever they were, and those in the period. An attempt at an item of two points stands at both.
-FIRST_TRIES_AT_POINTS = """
-SELECT point, student, count(*) AS number_ever, count(*) FILTER (outcome >= 500) AS right_ever, max(moment) AS "last",
-  arg_max(outcome, row(moment, number, record)) >= 500 AS last_was_right,
-  count(*) FILTER (in_period) AS "number", count(*) FILTER (in_period AND outcome >= 500) AS "right",
-  coalesce(sum(outcome) FILTER (in_period), 0)::BIGINT AS outcomes,
-  coalesce(min(moment) FILTER (in_period), max(moment)) AS "first"
-FROM attempts JOIN tests USING (item) WHERE is_first GROUP BY ALL
-"""
-# All attempts, whenever they were.
+# All attempts, the first ones among them, whenever they were, and the first ones in the period. An attempt at an item
+# of two points stands at both.
 TRIES_AT_POINTS = """
-SELECT point, student, count(*) AS "number", count(*) FILTER (outcome >= 500) AS "right"
+SELECT point, student, count(*) AS tries, count(*) FILTER (outcome >= 500) AS right_tries,
+  count(*) FILTER (is_first) AS number_ever, count(*) FILTER (is_first AND outcome >= 500) AS right_ever,
+  max(moment) FILTER (is_first) AS "last",
+  arg_max(outcome, row(moment, number, record)) FILTER (is_first) >= 500 AS last_was_right,
+  count(*) FILTER (is_first AND in_period) AS "number",
+  count(*) FILTER (is_first AND in_period AND outcome >= 500) AS "right",
+  coalesce(sum(outcome) FILTER (is_first AND in_period), 0)::BIGINT AS outcomes,
+  coalesce(min(moment) FILTER (is_first AND in_period), max(moment) FILTER (is_first)) AS "first"
 FROM attempts JOIN tests USING (item) GROUP BY ALL
 """
 # The numbers, over all students, of right first attempts, first attempts, right attempts, and attempts.

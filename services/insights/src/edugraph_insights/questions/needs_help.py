@@ -1,11 +1,11 @@
 """Question 3: who needs help now, and why?"""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
 from math import exp
-from typing import Annotated, Self
+from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field
 
@@ -13,7 +13,7 @@ from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
 from edugraph_insights.facts import Facts
 from edugraph_insights.graph import Row as GraphRow
 from edugraph_insights.mastery import MASTERED_PROBABILITY, Ability, is_shown
-from edugraph_insights.questions.question import Parameters, Question
+from edugraph_insights.questions.question import Parameters, Question, RecordsOfStudents
 from edugraph_insights.school_days import SchoolDays, beginning_of, day_of
 from edugraph_insights.settings import HelpThresholds
 from edugraph_insights.statistics import NORMAL_95
@@ -78,7 +78,53 @@ class NeedsHelp(Row):
     evidence: Evidence = None
 
 
+class Signs(NamedTuple):
+    """How one student stands. The fields are those of NeedsHelp."""
+
+    student: str
+    reasons: tuple[str, ...]
+    estimate: float | None
+    low: float | None
+    high: float | None
+    last_active: date | None
+    school_days_inactive: int | None
+    stuck_at: tuple[str, ...]
+    repeated: tuple[str, ...]
+    low_at: tuple[str, ...]
+
+
+class Judged(NamedTuple):
+    """The signs of all students, the number of first attempts, and what was left out."""
+
+    students: list[Signs]
+    first_attempts: int
+    left_out: dict[str, int]
+
+
 def find(facts: Facts, asked: OfHelp) -> Found[NeedsHelp]:
+    with facts.in_one_state(asked.course) as then:
+        judged = judge(then, asked)
+    records = RecordsOfStudents(asked)
+    rows = []
+    for signs in judged.students:
+        row = NeedsHelp(
+            **signs._asdict(),
+            bucket=_bucket(signs),
+            evidence=records.of(signs.student),
+        )
+        rows.append(Measured(row))
+    return Found(
+        tuple(rows),
+        of_how_many={
+            "students": frozenset(facts.students),
+            "first attempts": judged.first_attempts,
+        },
+        left_out=judged.left_out,
+    )
+
+
+def judge(facts: Facts, asked: OfHelp) -> Judged:
+    """Return how each student stands."""
     limits = asked.thresholds
     active = facts.last_activity(asked.course)
     days = SchoolDays(facts.terms(), day_of(facts.until, facts.zone), facts.zone)
@@ -87,7 +133,7 @@ def find(facts: Facts, asked: OfHelp) -> Found[NeedsHelp]:
     if facts.since is not None:
         recent_from = max(recent_from, facts.since)
     practice = facts.practice(asked.course)
-    abilities = facts.abilities(asked.course, practice)
+    abilities = practice.abilities()
     low_at = practice.below(AVERAGE)
     # Students with so large a share of right attempts that a point with it would be mastered do not need help, even
     # where the others of the course are right nearly always.
@@ -96,17 +142,20 @@ def find(facts: Facts, asked: OfHelp) -> Found[NeedsHelp]:
     stuck_at = recent.stuck_at(asked.course, limits.stuck_tries)
     mistakes, hidden = shown_types(recent, asked.course)
     repeated = _repeated(mistakes, recent, asked.course, limits.same_mistakes)
-    idle = {each: _idle_school_days(facts, days, active.get(each)) for each in facts.students}
-    inactive = {
-        student
-        for student, number in idle.items()
-        if number is None or number >= limits.inactive_school_days
-    }
+    # Many students were active last on the same day.
+    idle_since: dict[date | None, int | None] = {}
+    for last in {None, *active.values()}:
+        idle_since[last] = _idle_school_days(facts, days, last)
+    inactive = set()
+    for student in facts.students:
+        number = idle_since[active.get(student)]
+        if number is None or number >= limits.inactive_school_days:
+            inactive.add(student)
     # An answer about one student does not know the others.
     is_about_several = asked.student is None
     are_most_inactive = len(inactive) > MOST_INACTIVE_SHARE * len(facts.students)
     is_course_inactive = is_about_several and are_most_inactive
-    rows = []
+    judged = []
     for student in facts.students:
         estimate, low, high = _estimate(abilities.get(student))
         is_low = estimate is not None and estimate < limits.low_estimate
@@ -114,45 +163,34 @@ def find(facts: Facts, asked: OfHelp) -> Found[NeedsHelp]:
         is_below_average = estimate is None or estimate < AVERAGE
         holds = {
             BELOW: is_low and student not in mostly_right,
-            STUCK: is_below_average and bool(stuck_at[student]),
-            REPEATED: is_below_average and bool(repeated[student]),
+            STUCK: is_below_average and student in stuck_at,
+            REPEATED: is_below_average and student in repeated,
             INACTIVE: student in inactive and not is_course_inactive,
         }
-        reasons = tuple(rule for rule in RULES if holds[rule])
         last = active.get(student)
         idle_days = None
         if last is not None:
-            idle_days = idle[student]
-        about = asked.model_copy(update={"student": student})
-        row = NeedsHelp(
+            idle_days = idle_since[last]
+        signs = Signs(
             student=student,
-            bucket=_bucket(reasons, low, high),
-            reasons=reasons,
+            reasons=tuple(rule for rule in RULES if holds[rule]),
             estimate=estimate,
             low=low,
             high=high,
             last_active=last,
             school_days_inactive=idle_days,
-            stuck_at=tuple(sorted(stuck_at[student])),
-            repeated=tuple(sorted(repeated[student])),
-            low_at=tuple(sorted(low_at[student])),
-            evidence=about.records(),
+            stuck_at=tuple(sorted(stuck_at.get(student, ()))),
+            repeated=tuple(sorted(repeated.get(student, ()))),
+            low_at=tuple(sorted(low_at.get(student, ()))),
         )
-        rows.append(Measured(row, frozenset({student})))
+        judged.append(signs)
     left_out = {
         "first attempts at items of no known point": practice.tries.without_point,
         **hidden.left_out,
     }
     if is_course_inactive:
         left_out["inactivity of students, since most of the course is inactive"] = len(inactive)
-    return Found(
-        tuple(rows),
-        of_how_many={
-            "students": frozenset(facts.students),
-            "first attempts": practice.tries.number,
-        },
-        left_out=left_out,
-    )
+    return Judged(judged, practice.tries.number, left_out)
 
 
 def _idle_school_days(facts: Facts, days: SchoolDays, last_active: date | None) -> int | None:
@@ -181,10 +219,10 @@ def _share(logit: float) -> float:
     return 1 / (1 + exp(-logit))
 
 
-def _bucket(reasons: Sequence[str], low: float | None, high: float | None) -> str:
-    if reasons:
-        return reasons[0]
-    if low is None or high is None or not is_shown(low, high):
+def _bucket(signs: Signs) -> str:
+    if signs.reasons:
+        return signs.reasons[0]
+    if signs.low is None or signs.high is None or not is_shown(signs.low, signs.high):
         return TOO_LITTLE
     return NO_SIGN
 
@@ -220,7 +258,7 @@ def _made(mistakes: Iterable[GraphRow], times: int) -> list[tuple[str, str, str]
     return [each for each, number in made.items() if number >= times]
 
 
-def _order(row: NeedsHelp) -> tuple[int, float, str]:
+def in_order(row: NeedsHelp | Signs) -> tuple[int, float, str]:
     """Students with a reason in their work come first, then those who are inactive alone, each by the estimate."""
     rank = 2
     if row.reasons == (INACTIVE,):
@@ -251,6 +289,6 @@ QUESTION = Question(
     parameters=OfHelp,
     row=NeedsHelp,
     find=find,
-    order=_order,
+    order=in_order,
     quotes=True,
 )

@@ -7,11 +7,12 @@ from typing import Annotated, NamedTuple
 
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row
 from edugraph_insights.facts import Facts, MistakeMade, Need, put_off, with_spoken
-from edugraph_insights.practice import PointTries, TriedPoint
+from edugraph_insights.practice import PointTries
 from edugraph_insights.questions import needs_help
-from edugraph_insights.questions.needs_help import NeedsHelp, OfHelp
+from edugraph_insights.questions.needs_help import OfHelp, Signs
 from edugraph_insights.questions.question import OfSeveral, Question
 from edugraph_insights.school_days import DAY, SchoolDays, beginning_of, day_of
+from edugraph_insights.tries import TriedBy
 from edugraph_insights.usefulness import REASONS
 
 Texts = Annotated[tuple[str, ...], Mark.PERSONAL]
@@ -94,18 +95,20 @@ def _found(
         waiting = []
     waiting = [each for each in waiting if each.student not in held]
 
-    help_rows = []
+    in_need = []
     held_with_reasons = 0
-    helped = needs_help.find(facts, asked)
-    for each in helped.rows:
-        if each.row.student not in held:
-            help_rows.append(each.row)
-        elif each.row.reasons:
+    judged = needs_help.judge(facts, asked)
+    for each in judged.students:
+        if not each.reasons:
+            continue
+        if each.student in held:
             held_with_reasons += 1
+        else:
+            in_need.append(each)
     # In the order of the number of students whom they help.
     actions = [
         _repeat(recent, facts, asked.course),
-        _speak(help_rows, recent, asked.course),
+        _speak(in_need, recent, asked.course),
         _answer(waiting, mistakes, period.days),
     ]
     names = facts.names()
@@ -124,7 +127,7 @@ def _found(
     days_until_now = SchoolDays(facts.terms(), until_day, facts.zone)
     left_out = facts.waiting_in(asked.course)
     for reason in REASONS:
-        left_out[reason] = helped.left_out.get(reason, 0)
+        left_out[reason] = judged.left_out.get(reason, 0)
     left_out["mistakes, since no record of a teacher's answer is known"] = unknown_answers
     left_out["students who need help and are put off until a later day"] = held_with_reasons
     return Found(
@@ -151,11 +154,10 @@ def _period(facts: Facts, last_day: date) -> Period:
 def _repeat(recent: Facts, facts: Facts, course: str) -> Action | None:
     """Return the point that most students got wrong in the recent time, or None if too few did."""
     best: tuple[int, float] = (0, 0.0)
-    chosen: TriedPoint | None = None
-    tries = recent.point_tries(course)
-    for point in tries.tried_points():
-        wrong = int(point.is_wrong.sum())
-        share = wrong / len(point.rows)
+    chosen: TriedBy | None = None
+    for point in recent.tries_at_points(course).by_point():
+        wrong = len(point.wrong)
+        share = wrong / max(point.number, 1)
         if wrong < LEAST_WRONG_STUDENTS or share < LEAST_WRONG_SHARE:
             continue
         if (wrong, share) > best:
@@ -164,7 +166,7 @@ def _repeat(recent: Facts, facts: Facts, course: str) -> Action | None:
     if chosen is None:
         return None
 
-    students = tries.ids(chosen.students[chosen.is_wrong])
+    students = chosen.wrong
     action = Action(
         rank=0,
         kind="repeat",
@@ -173,7 +175,7 @@ def _repeat(recent: Facts, facts: Facts, course: str) -> Action | None:
         students=tuple(students),
         student_names=(),
         number=len(students),
-        out_of=len(chosen.rows),
+        out_of=chosen.number,
         records=recent.latest_wrong(course, students, MOST_RECORDS, point=chosen.id),
     )
     gap = _gap(students, facts.needs_before([chosen.id]), facts.point_tries(course))
@@ -185,15 +187,17 @@ def _repeat(recent: Facts, facts: Facts, course: str) -> Action | None:
 
 
 def _gap(
-    students: Sequence[str], needs: Iterable[Need], tries: PointTries
+    students: Sequence[str], needs: Sequence[Need], tries: PointTries
 ) -> tuple[Need, int] | None:
     """Return the earlier point that went wrong for most of these students, and for how many.
 
     None if no earlier point went wrong for enough of them.
     """
+    needed = {need.needs.id for need in needs}
     wrong_at: dict[str, set[str]] = {}
     for point in tries.tried_points():
-        wrong_at[point.id] = set(tries.ids(point.students[point.is_wrong]))
+        if point.id in needed:
+            wrong_at[point.id] = set(tries.ids(point.students[point.is_wrong]))
     found: list[tuple[int, float, str, Need]] = []
     for need in needs:
         wrong = len(wrong_at.get(need.needs.id, set()).intersection(students))
@@ -205,12 +209,11 @@ def _gap(
     return need, -minus_wrong
 
 
-def _speak(rows: Sequence[NeedsHelp], recent: Facts, course: str) -> Action | None:
+def _speak(in_need: Sequence[Signs], recent: Facts, course: str) -> Action | None:
     """Return the first students of needs-help with their reasons, or None if nobody needs help."""
     reasons_of: dict[str, tuple[str, ...]] = {}
-    for row in sorted(rows, key=needs_help.QUESTION.order):
-        if row.reasons:
-            reasons_of[row.student] = row.reasons
+    for signs in sorted(in_need, key=needs_help.in_order):
+        reasons_of[signs.student] = signs.reasons
     students = list(reasons_of)[:MOST_PERSONS_TO_SPEAK_WITH]
     if not students:
         return None

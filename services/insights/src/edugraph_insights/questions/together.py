@@ -9,10 +9,8 @@ import numpy as np
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Name, Row
 from edugraph_insights.facts import Facts
 from edugraph_insights.questions.question import OfSeveral, Question
-from edugraph_insights.tries import TriesAtPoints
+from edugraph_insights.tries import WRONG_BELOW, TriesAtPoints
 
-# A student lacks a point if the share right of the first attempts is below this.
-WEAK_BELOW = 0.5
 FEWEST_STUDENTS = 3
 MOST_STUDENTS = 6
 People = Annotated[tuple[str, ...], Mark.PERSONAL]
@@ -82,16 +80,13 @@ def _weakest(tries: TriesAtPoints, prerequisites: Container[str]) -> list[list[s
     """
     needed = [point in prerequisites for point, _ in tries.points]
     is_needed = np.array(needed, np.bool_)
-    # A share without attempts is not used.
-    numbers = np.maximum(tries.number, 1)
-    shares = tries.outcomes / numbers / 1000
-    is_low = shares < WEAK_BELOW
+    is_low = tries.right < WRONG_BELOW
     is_tried = tries.number > 0
     weak = np.flatnonzero(is_needed[tries.point] & is_tried & is_low)
     # Points and students are numbered in the order of their ids.
     points = tries.point[weak]
     students = tries.student[weak]
-    shares = shares[weak]
+    shares = tries.right[weak]
     fewest_last = -tries.number[weak]
     # lexsort begins with its last key.
     order = np.lexsort((points, fewest_last, shares, students))
