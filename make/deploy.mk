@@ -48,10 +48,11 @@ kube-test: ## the chart on a real Kubernetes (KUBECONFIG, or one made here): ins
 	@python3 deploy/k8s/tests/kubernetes/run.py
 
 # The dashboards are checked with our own list of metrics, hence the environment.
-kube-test-all: env-dev ## that, and 30,000 records under load, probes, scaling (HPA, KEDA), network policies, monitoring, signing in
+kube-test-all: env-dev ## that, and 30,000 records under load, probes, scaling (HPA, KEDA), network policies, monitoring, signing in, two nodes
 	@$(RUN) python deploy/k8s/tests/kubernetes/run.py --all
+	@[ -n "$$KUBECONFIG" ] || $(RUN) python deploy/k8s/tests/kubernetes/run.py --all --helm 4 --points nodes
 
-kube-test-part: env-dev ## one of seven parts of kube-test-all, by the number of the commit (15 to 30 minutes beside other tests)
+kube-test-part: env-dev ## one of eight parts of kube-test-all, by the number of the commit (15 to 30 minutes beside other tests)
 	@$(RUN) python deploy/k8s/tests/kubernetes/run.py --part-of-commit $$(git rev-list --count HEAD)
 
 kube-plan-test: ## drain each of three simulated nodes under the chart and its examples: real API server, scheduler and evictions (two minutes)

@@ -43,6 +43,7 @@ PARTS = [
     ("4", "7"),
     ("4", "migration"),
     ("4", "small"),
+    ("4", "nodes"),
 ]
 # Each of these points installs the chart in its own way. When it is given alone, nothing else is installed.
 ALONE = ("small", "nodes")
