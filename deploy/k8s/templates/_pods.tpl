@@ -67,17 +67,27 @@ affinity:
         labelSelector:
           matchLabels: {{- include "edugraph.selector" (dict "root" .root "component" "gateway") | nindent 12 }}
     {{- end }}
+{{- else }}
+affinity:
+  podAntiAffinity:
+    # Zones are not in the constraint below: the scheduler ignores all constraints of a pod on a node that lacks one of their
+    # labels, and nodes of one's own machines have no zone.
+    preferredDuringSchedulingIgnoredDuringExecution:
+      - weight: 100
+        podAffinityTerm:
+          topologyKey: topology.kubernetes.io/zone
+          labelSelector:
+            matchLabels: {{- include "edugraph.selector" . | nindent 14 }}
+          matchLabelKeys: [pod-template-hash]
 {{- end }}
 topologySpreadConstraints:
-{{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
   - maxSkew: 1
-    topologyKey: {{ . }}
+    topologyKey: kubernetes.io/hostname
     whenUnsatisfiable: ScheduleAnyway
     labelSelector:
-      matchLabels: {{- include "edugraph.selector" $ | nindent 8 }}
+      matchLabels: {{- include "edugraph.selector" . | nindent 8 }}
     # Without this the old pods of an upgrade count as well. New pods would all go to the node that has the fewest old ones.
     matchLabelKeys: [pod-template-hash]
-{{- end }}
 {{- end -}}
 
 {{/* Whether a ReadWriteOnce volume holds gateway and workers on one node. They have no disruption budgets then: a pod that was

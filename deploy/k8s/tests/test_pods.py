@@ -297,7 +297,28 @@ def test_pods_of_one_volume_stay_together(chart, pods):
         assert term["topologyKey"] == "kubernetes.io/hostname"
     for setting in SHARED:
         for name, spec in pods(chart.render(setting)).items():
-            assert "affinity" not in spec, name
+            assert "podAffinity" not in spec.get("affinity", {}), name
+
+
+def test_pods_spread_over_nodes_without_the_label_of_a_zone(chart, pods):
+    """The scheduler ignores all constraints on a node that lacks a label of one of them. Out: a constraint of zones.
+
+    `matchLabelKeys` keeps the pods that an upgrade removes out of the count.
+    """
+    rendered = pods(chart.render('blobs.url="s3://b/x"', "flower.enabled=true"))
+    for component in ("gateway", "importer", "insights", "flower"):
+        spec = rendered[f"Deployment/edugraph-{component}"]
+        (constraint,) = spec["topologySpreadConstraints"]
+        assert constraint["topologyKey"] == "kubernetes.io/hostname"
+        assert constraint["matchLabelKeys"] == ["pod-template-hash"]
+        (preferred,) = spec["affinity"]["podAntiAffinity"][
+            "preferredDuringSchedulingIgnoredDuringExecution"
+        ]
+        term = preferred["podAffinityTerm"]
+        assert term["topologyKey"] == "topology.kubernetes.io/zone"
+        assert term["matchLabelKeys"] == ["pod-template-hash"]
+        for selector in (constraint["labelSelector"], term["labelSelector"]):
+            assert selector["matchLabels"]["app.kubernetes.io/component"] == component
 
 
 def test_one_gateway_with_a_volume_of_one_node_and_two_else(chart, find):

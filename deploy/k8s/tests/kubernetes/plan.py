@@ -82,7 +82,8 @@ CUSTOM = (
 )
 # Class -> the access mode of its volumes, and how many there are: enough for all cases.
 VOLUMES = {"standard": ("ReadWriteOnce", 40), "shared": ("ReadWriteMany", 5)}
-NODE_LABELS = {"example.org/pool": "spot", "topology.kubernetes.io/zone": "one"}
+# Without a zone, as machines of one's own are: pods spread over these nodes as well.
+NODE_LABELS = {"example.org/pool": "spot"}
 
 
 def main() -> int:
