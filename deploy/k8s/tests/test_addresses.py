@@ -246,6 +246,7 @@ ROWS: dict[str, list[Way] | See | str] = {
     "EDUGRAPH_SMTP_URL": See("digest.existingSecret"),
     "EDUGRAPH_SMTP_FROM": "the sender of a mail",
     "EDUGRAPH_DIGEST_CHATS": "test_digest.py: the command to the port of chats",
+    "digest.chatsPort": "test_digest.py: the command to the port of chats",
     "EDUGRAPH_OIDC_REDIRECT_URL": "a browser goes there, and no pod",
     "EDUGRAPH_URL": "in a pod of the gateway it is that pod",
     "EDUGRAPH_INSIGHTS_URL": "test_network.py: gateway to insights",
