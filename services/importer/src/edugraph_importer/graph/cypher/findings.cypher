@@ -192,7 +192,7 @@ RETURN id, c.name AS name, c.description AS description, k.name AS point, r.orde
 // name: points_of_definitions
 // Returns the points that these records define.
 UNWIND $ids AS id
-MATCH (:Definition {id: id})-[:DEFINES]->(k:KnowledgePoint)
+MATCH (d:Definition {id: id})-[:DEFINES]->(k:KnowledgePoint)
 RETURN DISTINCT k.id AS point
 
 // name: courses_of_points
