@@ -1,5 +1,6 @@
 """The list of metrics: bounded, complete in its page, and exact in what it counts."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,15 @@ def test_the_page_is_current() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     assert (ROOT / "docs" / "metrics.md").read_text() == made, "run: make metrics-doc"
+
+
+def test_code_counts_each_metric() -> None:
+    """Out: the only line of a service that names a metric, such as `metrics.FINDINGS.add` of the importer."""
+    names = [name for name, each in vars(metrics).items() if each in metrics.INSTRUMENTS]
+    sources = [*(ROOT / "services").glob("*/src/**/*.py"), *(ROOT / "libs").glob("*/src/**/*.py")]
+    code = "\n".join(each.read_text(encoding="utf-8") for each in sources)
+    assert len(names) == len(metrics.INSTRUMENTS)
+    assert [name for name in names if not re.search(rf"\bmetrics\.{name}\b", code)] == []
 
 
 def test_names_are_unique_and_say_their_unit() -> None:
