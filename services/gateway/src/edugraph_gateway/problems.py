@@ -27,8 +27,9 @@ from edugraph_common.runtime.service.problems import (
     problem_schema,
 )
 
-# The default for answers without a better time.
+# The seconds after which a client may send again, where the failure itself names no time.
 RETRY_AFTER_SECONDS = 5
+# Status -> `title` of its error answers.
 TITLES = {
     400: "The request is not well formed",
     401: "An API key is needed",
@@ -47,6 +48,7 @@ TITLES = {
 
 
 def problem_answer(problem: Problem) -> JSONResponse:
+    """Return the HTTP answer for a problem."""
     members = problem_members(problem, TITLES)
     return JSONResponse(members, problem.status, problem_headers(problem), media_type=MEDIA_TYPE)
 

@@ -57,7 +57,7 @@ class Quoting(MessageModel):
     """The base class of findings with quotes from the text in `evidence`.
 
     `evidence_found` is False if none of the quotes is in the text. Then the finding is kept, but its confidence is
-    capped. None if nobody checked it.
+    capped. It is None if nobody checked the quotes.
     """
 
     confidence: Share
@@ -100,7 +100,7 @@ class ErrorFinding(Quoting):
     `what_went_wrong` is a sentence of a model about what the student did or seems to think, in the language of the
     school. It names nobody, and is general, so that it can be the same for the same mistake of several students. A
     number or a quoted passage in it stands in the text.
-    None if the text does not show a mistake, and without a model.
+    It is None if the text does not show a mistake, or if no model read it.
     """
 
     kind: Literal["error"] = "error"

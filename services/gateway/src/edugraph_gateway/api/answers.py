@@ -55,14 +55,6 @@ def job_answer(
     shows_personal = caller.may("personal") and not restrictions.are_unknown()
     if shows_personal:
         report = report_without(report, restrictions.people())
-    seconds_left: float | None = None
-    if report.state not in ENDED:
-        spent_seconds = (now - report.created).total_seconds()
-        analysed = report.analysis.done + report.analysis.failed
-        steps = ((report.batches_done, report.batches), (analysed, report.analysis.expected))
-        estimates = [spent_seconds * (total - done) / done for done, total in steps if done]
-        if estimates:
-            seconds_left = round(max(estimates), 1)
     base = f"/v1/jobs/{report.job_id}"
     hidden: dict[str, Any] = {}
     if not shows_personal:
@@ -81,7 +73,23 @@ def job_answer(
     links = {"self": base}
     for name in ("rejects", "events", "cancel", "resume"):
         links[name] = f"{base}/{name}"
-    return JobAnswer(**fields, seconds_left=seconds_left, links=links)
+    return JobAnswer(**fields, seconds_left=_seconds_left(report, now), links=links)
+
+
+def _seconds_left(report: JobReport, now: datetime) -> float | None:
+    """Return the seconds that the slower of import and analysis needs at its speed so far, or None.
+
+    None means that the job has ended, or that nothing of it is done.
+    """
+    if report.state in ENDED:
+        return None
+    spent_seconds = (now - report.created).total_seconds()
+    analysed = report.analysis.done + report.analysis.failed
+    steps = ((report.batches_done, report.batches), (analysed, report.analysis.expected))
+    estimates = [spent_seconds * (total - done) / done for done, total in steps if done]
+    if not estimates:
+        return None
+    return round(max(estimates), 1)
 
 
 def names_somebody(report: JobReport, caller: Caller) -> bool:

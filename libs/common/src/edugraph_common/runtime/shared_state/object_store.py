@@ -63,7 +63,7 @@ _FRESH = {"use_listings_cache": False}
 # Redirects are refused: the operator allowed the named address, and its server could redirect into our own network.
 _NO_REDIRECTS = {"allow_redirects": False, "client_kwargs": {"raise_for_status": _refuse_redirects}}
 
-# The names of the etag and of the time of the last change in fsspec's filesystems: HTTP, S3, Google, Azure, a folder.
+# The names that filesystems of fsspec give etag and time of the last change: HTTP, S3, Google, Azure, a folder.
 _ETAGS = ("ETag", "etag")
 _CHANGE_TIMES = ("Last-Modified", "LastModified", "last_modified", "mtime")
 
@@ -168,14 +168,14 @@ class Blobs:
     def look_outside(self, url: str) -> OutsideFile:
         """Return the current facts about a file outside. Raises BlobMissing and Rejected like `open`."""
         with _present(url):
-            fs, path = self._place(url)
+            fs, path = self._located(url)
             info = fs.info(path)
         return _facts_of(info)
 
     def _open(self, key: str, block_bytes: int) -> IO[bytes]:
         """Open a blob or a file outside. At least `block_bytes` are fetched at a time."""
         with _present(key):
-            fs, path = self._place(key)
+            fs, path = self._located(key)
             # Python's own buffer is used: fsspec's buffer reads ahead, and fetches a block again for each line.
             file = fs.open(path, "rb", block_size=block_bytes, cache_type="none")
         if isinstance(file, AbstractBufferedFile):
@@ -290,7 +290,8 @@ class Blobs:
                     self._fs.rm(self._path(prefix), recursive=True)
         raise Retryable("the blob store changed each time a folder of it was deleted")
 
-    def _place(self, key: str) -> tuple[Any, str]:
+    def _located(self, key: str) -> tuple[Any, str]:
+        """Return the filesystem of a blob or of a file outside, and the path in it."""
         if "://" not in key:
             return self._fs, self._path(key)
         if not is_below(key, self._imports_from):
@@ -424,6 +425,7 @@ def shown(key: str) -> str:
 
 @contextmanager
 def _present(key: str) -> Iterator[None]:
+    """Raise BlobMissing if the block finds no such file, and Retryable if the store does not answer."""
     with _store_errors():
         try:
             yield
@@ -435,6 +437,7 @@ def _present(key: str) -> Iterator[None]:
 
 @contextmanager
 def _store_errors() -> Iterator[None]:
+    """Raise Retryable in place of the errors of a store that does not answer. FileNotFoundError passes."""
     try:
         yield
     except FileNotFoundError:

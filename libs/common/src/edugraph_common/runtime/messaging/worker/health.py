@@ -23,7 +23,9 @@ from edugraph_common.runtime.service import metrics
 from edugraph_common.runtime.service.settings import Settings
 
 BEAT_SECONDS = 5.0
-ALIVE, READY = "alive", "ready"
+# The names of the two files.
+ALIVE = "alive"
+READY = "ready"
 
 
 class Health:
@@ -33,6 +35,7 @@ class Health:
         self._folder = folder
 
     def alive(self) -> None:
+        """Touch `alive`."""
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)
             (self._folder / ALIVE).touch()
@@ -55,7 +58,9 @@ def report_health(app: Celery, settings: Settings) -> None:
 
 
 def _health_step(health: Health) -> type[bootsteps.StartStopStep]:
-    def tell(consumer: Any, consumed: list[str]) -> None:
+    """Return the step of Celery's consumer that reports every BEAT_SECONDS whether the worker consumes."""
+
+    def report(consumer: Any, consumed: list[str]) -> None:
         health.ready(consumed)
         for queue in consumer.app.amqp.queues.consume_from:
             metrics.CONSUMING.set(queue in consumed, queue=queue)
@@ -69,7 +74,7 @@ def _health_step(health: Health) -> type[bootsteps.StartStopStep]:
         consumed = []
         if is_connected:
             consumed = [queue.name for queue in tasks.queues if tasks.consuming_from(queue)]
-        tell(consumer, consumed)
+        report(consumer, consumed)
 
     class HealthStep(bootsteps.StartStopStep):
         """A step that Celery starts after the consumer of tasks, and again after each reconnection."""
@@ -87,12 +92,14 @@ def _health_step(health: Health) -> type[bootsteps.StartStopStep]:
                 consumer.hub.call_soon(beat, consumer)
 
         def stop(self, consumer: Any) -> None:
-            tell(consumer, [])
+            report(consumer, [])
 
     return HealthStep
 
 
 def _alive_while_connecting(health: Health) -> type[QuickConsumer]:
+    """Return the class of the consumer that keeps the worker alive while the broker is away."""
+
     class AliveWhileConnecting(QuickConsumer):
         """A consumer that touches `alive` while it waits for the broker, because then the event loop does not run."""
 
