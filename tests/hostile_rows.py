@@ -539,6 +539,11 @@ class StagedGraph:
         return ()
 
     @staticmethod
+    def courses_of_points(_batch: RecordBatch) -> set[str]:
+        """Return no course: this graph keeps no points."""
+        return set()
+
+    @staticmethod
     def count_texts_read(_course_id: str) -> int:
         """No text was read before."""
         return 0

@@ -371,6 +371,9 @@ class GraphThatWrites:
     def course_contexts(self, _courses: Any) -> tuple[()]:
         return ()
 
+    def courses_of_points(self, _batch: Any) -> set[str]:
+        return set()
+
     def comparison_due(self, _now: float) -> None:
         return None
 
