@@ -1,7 +1,7 @@
 """`edugraph-digest` as a process of its own, on a graph that is made up. Tests start and kill it.
 
-Each teacher leads one student, except those who are named in the environment variable MADE_LOST. Messages to Slack go
-to the address in MADE_SLACK.
+Each teacher leads one student, except those who are named in the environment variable MADE_LOST. The course `gone` does
+not exist. Messages to Slack go to the address in MADE_SLACK.
 """
 
 import os
@@ -11,6 +11,7 @@ from unittest.mock import patch
 from apprise.plugins.slack import NotifySlack
 
 from edugraph_insights import insights
+from edugraph_insights.asking import NoSuchCourse
 from edugraph_insights.digest import chatting, main, sending
 from edugraph_insights.digest.lines import Line
 
@@ -35,6 +36,8 @@ class MadeGraph:
         if statement == "first_course_record":
             return [{"student": who, "at": None} for who in parameters["students"]]
         if statement == "course_name":
+            if parameters["course"] == "gone":
+                return []
             return [{"name": HOSTILE_NAME}]
         assert statement == "owner_of", statement
         return []
@@ -52,6 +55,8 @@ def made_lines(
 
 
 def made_chat_lines(_insights: Any, course: str, _language: str) -> list[Line]:
+    if course == "gone":
+        raise NoSuchCourse(404, "not-found", "There is no such course")
     return [Line("Fractions went wrong.", f"https://school.example/ui/#overview?course={course}")]
 
 

@@ -25,6 +25,7 @@ from edugraph_insights.digest import chatting
 from edugraph_insights.digest.chatting import ChatRun, opened
 from edugraph_insights.digest.figures import DigestFigures
 from edugraph_insights.digest.sending import LONGEST_HAND_OVER
+from edugraph_insights.problems import Busy
 from edugraph_insights.settings import channels_in
 
 NOW = datetime(2026, 11, 30, 6, tzinfo=UTC)  # a Monday
@@ -56,16 +57,14 @@ def chat(monkeypatch: pytest.MonkeyPatch) -> Iterator[MadeChat]:
         yield found
 
 
-def started(redis_url: str, url: str) -> "subprocess.Popen[str]":
+def started(redis_url: str, url: str, *courses: str) -> "subprocess.Popen[str]":
     given = {
         "EDUGRAPH_REDIS_URL": redis_url,
         "EDUGRAPH_NEO4J_URI": "bolt://127.0.0.1:1",
         "EDUGRAPH_PRIVACY_SECRET": "a secret of these tests",
         "EDUGRAPH_DIGEST_PAGE_URL": "https://school.example/ui/",
-        # Nobody subscribed, so no mail server is asked.
-        "EDUGRAPH_SMTP_URL": "smtp://127.0.0.1:1",
-        "EDUGRAPH_SMTP_FROM": "no-reply@school.example",
-        "EDUGRAPH_DIGEST_CHATS": channels(*COURSES),
+        # The school has no mail server (ADR 156).
+        "EDUGRAPH_DIGEST_CHATS": channels(*(courses or COURSES)),
         "EDUGRAPH_LOG_LEVEL": "DEBUG",
         "MADE_SLACK": url,
     }
@@ -197,3 +196,36 @@ def test_a_failing_channel_says_so_without_what_it_knows(
     assert sum(figures.values()) == tries
     line = {"channel": "maths", "service": "slack", "outcome": outcome, "log_level": "warning"}
     assert logged == [{"event": "chat_not_sent", **line}] * tries
+
+
+def test_a_course_that_does_not_exist_is_said_once_a_week_and_stops_nothing(
+    client: "redis.Redis", redis_url: str, chat: MadeChat
+) -> None:
+    """The run has nothing to do again. Out: `passes_by_itself`, or `note_missing`."""
+    with capture_logs() as logged:
+        results = [run_at(client, NOW, "gone", "C1").results for _ in range(2)]
+        run_at(client, NOW + timedelta(days=7), "gone")
+    assert results == [{"missing": 1, "sent": 1}, {"missing": 1, "done before": 1}]
+    assert len(chat.got) == 1
+    line = {"channel": "maths", "reason": "not-found", "course_number": 1, "log_level": "warning"}
+    assert logged == [{"event": "chat_missing", **line}] * 2
+
+    for run in (started(redis_url, chat.url, "gone", "C2"), started(redis_url, chat.url, "gone")):
+        said, errors = run.communicate(timeout=60)
+        assert run.returncode == 0, errors
+        assert json.loads(said.splitlines()[1])["chats"]["missing"] == 1
+
+
+def test_a_question_that_takes_too_long_is_asked_again(
+    client: "redis.Redis", chat: MadeChat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out: 503 in `_PASSING`."""
+
+    def busy(*_: Any) -> Any:
+        raise Busy("x", "y", retry_after_seconds=1)
+
+    monkeypatch.setattr(chatting, "chat_lines_of", busy)
+    assert run_at(client, NOW, "C1").results == {"not read": 1}
+    monkeypatch.setattr(chatting, "chat_lines_of", made_chat_lines)
+    assert run_at(client, NOW, "C1").results == {"sent": 1}
+    assert len(chat.got) == 1

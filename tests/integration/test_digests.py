@@ -23,9 +23,11 @@ import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope, Session
 from digest_process import GROUP, MadeGraph, made_lines
+from structlog.testing import capture_logs
 
 from edugraph_cli.processes import free_port
 from edugraph_common.contracts.personal_data import patterns_of
+from edugraph_common.runtime.service.problems import Problem
 from edugraph_common.runtime.shared_state.api_keys import KEYS, ApiKeys
 from edugraph_common.runtime.shared_state.digests import (
     COUNTS,
@@ -325,9 +327,78 @@ def test_the_mail_of_a_view_ends_with_the_view_and_with_the_right_to_its_group(
     with mail_server(mailbox) as port:
         run = run_of(redis_url, port, NOW, monkeypatch)
         run.send_all()
+        # One last mail says that the view is gone. A loss of the right sends nothing.
+        last_mails = int(values is None or values.get("group") != "lost")
+        expected = Counter({address(1): last_mails, address(2): 1})
+        assert mailbox.counts() == +expected
+        assert run.results == {"ended": 1, "sent": 1}
+        assert Digests(client, LIFETIME).find(of_view) is None
+        run_of(redis_url, port, NEXT_WEEK, monkeypatch).send_all()
+    assert mailbox.counts()[address(1)] == last_mails
+
+
+def test_a_course_that_is_gone_ends_its_mail_with_one_last_mail(
+    client: "redis.Redis", redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others get theirs, and the run has nothing to do again. Out: `course_exists`; or the end of the mail."""
+    digest_id = subscribed(client, 1, "gone")
+    subscribed(client, 2)
+    mailbox = Mailbox()
+    with mail_server(mailbox) as port:
+        mailbox.to_receiver = {address(1): "450 try later"}
+        first = run_of(redis_url, port, NOW, monkeypatch)
+        first.send_all()
+        assert first.results == {"postponed": 1, "sent": 1}
+        assert Digests(client, LIFETIME).find(digest_id) is not None
+        mailbox.to_receiver = {}
+        process = started(redis_url, port)
+        said, logged = process.communicate(timeout=60)
+        assert process.returncode == 0, logged
+        assert json.loads(said.splitlines()[0])["ended"] == 1
+        last = run_of(redis_url, port, NEXT_WEEK, monkeypatch)
+        last.send_all()
+    assert last.results["ended"] == 0
+    assert Digests(client, LIFETIME).find(digest_id) is None
+    assert mailbox.counts()[address(1)] == 1
+    [content] = [content for to, content in mailbox.got if to == address(1)]
+    mail = email.message_from_bytes(content, policy=default)
+    assert mail["Subject"] == "gone: no more weekly mails"
+    assert "does not exist any more" in mail.get_content()
+
+
+@pytest.mark.parametrize(
+    ("problem", "result"),
+    [
+        (Problem(503, "busy", "x"), "not read"),
+        (Problem(422, "too-large", "x"), "missing"),
+    ],
+)
+def test_a_question_that_is_refused_is_said_once_and_does_not_stop_the_others(
+    client: "redis.Redis",
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    problem: Problem,
+    result: str,
+) -> None:
+    """Only a problem that ends by itself is for the next run. Out: `passes_by_itself` in `_send`."""
+    subscribed(client, 1)
+    subscribed(client, 2)
+
+    def lines(_insights: Any, caller: Any, *given: Any, **more: Any) -> Any:
+        if caller.person == "t1":
+            raise problem
+        return made_lines(_insights, caller, *given, **more)
+
+    mailbox = Mailbox()
+    with mail_server(mailbox) as port, capture_logs() as logged:
+        for _ in range(2):
+            run = run_of(redis_url, port, NOW, monkeypatch)
+            monkeypatch.setattr(sending, "lines_of", lines)
+            run.send_all()
+    assert run.results == {result: 1, "done before": 1}
     assert mailbox.counts() == {address(2): 1}
-    assert run.results == {"ended": 1, "sent": 1}
-    assert Digests(client, LIFETIME).find(of_view) is None
+    reasons = Counter(each["reason"] for each in logged)
+    assert reasons == {problem.name: 2 if result == "not read" else 1}
 
 
 def test_who_lost_the_course_gets_nothing_and_the_subscription_ends(

@@ -99,7 +99,9 @@ Call with (dict "root" $ "component" NAME).
 {{- end }}
 {{- if and (eq $component "digest") $values.networkPolicy.externalTo }}
 {{- /* The address of the mail server is in a Secret, so its port stands in the values. */}}
+{{- if $values.digest.key }}
 {{- $rules = append $rules (dict "to" $values.networkPolicy.externalTo "ports" (list (dict "protocol" "TCP" "port" (int $values.digest.port)))) }}
+{{- end }}
 {{- if $values.digest.chatsKey }}
 {{- $rules = append $rules (dict "to" $values.networkPolicy.externalTo "ports" (list (dict "protocol" "TCP" "port" (int $values.digest.chatsPort)))) }}
 {{- end }}

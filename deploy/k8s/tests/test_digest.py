@@ -99,3 +99,18 @@ def test_it_needs_a_mail_server_an_address_of_the_page_and_a_sender(chart, left_
 )
 def test_what_cannot_work_is_refused(chart, value):
     assert chart.refusal(*ON, value)
+
+
+def test_messages_to_chats_need_no_mail_server_and_no_sender(chart, pods):
+    """Then nobody is offered a mail, and the port of mail servers is closed. Out: `digest.key` in the templates."""
+    chats_alone = (*ON[:3], 'digest.key=""', 'digest.chatsKey="chats"')
+    objects = chart.render(*chats_alone)
+    own = variables(container_of(job_of(objects)))
+    assert "EDUGRAPH_DIGEST_CHATS" in own
+    assert not {"EDUGRAPH_SMTP_URL", "EDUGRAPH_SMTP_FROM"} & set(own)
+    (insights,) = pods(objects)["Deployment/edugraph-insights"]["containers"]
+    assert "EDUGRAPH_DIGEST_PAGE_URL" not in variables(insights)
+    digest = component("digest")
+    assert Network(objects).connects(digest, MAIL_SERVER, 443)
+    assert not Network(objects).connects(digest, MAIL_SERVER, 587)
+    assert "without digest.key and digest.chatsKey" in chart.refusal(*ON, 'digest.key=""')

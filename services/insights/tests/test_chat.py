@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -105,6 +106,23 @@ def test_the_outcome_is_what_the_chat_said(
 def test_a_chat_that_is_away_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     to_server(monkeypatch, f"http://127.0.0.1:{free_port()}")
     assert ChatOfChannel(SLACK).hand_over("x") == "postponed"
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [(socket.EAI_NONAME, "refused"), (socket.EAI_AGAIN, "postponed")],
+    ids=["no-such-name", "no-resolver"],
+)
+def test_a_chat_whose_name_is_gone_refuses_and_is_not_tried_for_ever(
+    monkeypatch: pytest.MonkeyPatch, error: int, outcome: str
+) -> None:
+    """The run would end with 75 each time. Out: `_has_no_such_name`."""
+
+    def resolve(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(error, "made up")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert ChatOfChannel(TEAMS).hand_over("x") == outcome
 
 
 def test_a_certificate_that_is_not_known_gets_no_message(

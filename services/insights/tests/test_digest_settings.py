@@ -1,5 +1,6 @@
 """Settings of weekly mails: what cannot work is refused at the start, and no message has the password."""
 
+import json
 from typing import Any
 
 import pytest
@@ -32,7 +33,9 @@ def test_whole_settings_are_taken_and_the_password_is_not_shown() -> None:
         ({"privacy_secret": None}, "needs EDUGRAPH_PRIVACY_SECRET"),
         ({"smtp_url": "mail.school.example:hidden"}, "EDUGRAPH_SMTP_URL must be smtps://"),
         ({"smtp_url": "https://hidden@mail.school.example"}, "EDUGRAPH_SMTP_URL must be smtps://"),
-        ({"smtp_url": None}, "smtp_url"),
+        ({"smtp_url": None}, "EDUGRAPH_SMTP_URL and EDUGRAPH_DIGEST_CHATS are missing"),
+        ({"smtp_url": "", "digest_chats": ""}, "EDUGRAPH_SMTP_URL and EDUGRAPH_DIGEST_CHATS"),
+        ({"smtp_from": None}, "EDUGRAPH_SMTP_FROM is missing"),
         ({"smtp_from": "School <a@school.example>"}, "smtp_from"),
         ({"smtp_from": "a@school.example\nBcc: b@school.example"}, "smtp_from"),
         ({"smtp_from": "a@school.example\n"}, "smtp_from"),
@@ -48,6 +51,20 @@ def test_settings_that_cannot_work_are_refused(changed: dict[str, Any], says: st
     )
     assert says in said
     assert "hidden" not in said
+
+
+@pytest.mark.parametrize("empty", [None, ""])
+def test_a_school_with_chats_alone_needs_no_mail_server(empty: str | None) -> None:
+    """compose.yaml gives empty texts where nothing is set. Out: the default of `smtp_url` or of `smtp_from`."""
+    changed = {
+        "smtp_url": empty,
+        "smtp_from": empty,
+        "digest_chats": json.dumps({"maths": {"address": "https://x.example", "courses": ["C"]}}),
+    }
+    given = {name: value for name, value in (WHOLE | changed).items() if value is not None}
+    settings = DigestSettings.model_validate(given)
+    assert not settings.server_url
+    assert [*settings.channels] == ["maths"]
 
 
 def test_insights_need_no_mail_server_and_an_empty_address_of_the_page_is_none() -> None:

@@ -288,18 +288,29 @@ class MailSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="EDUGRAPH_", extra="ignore", frozen=True)
 
-    smtp_url: SecretStr = Field(
-        description="smtps://user:password@host:465, or smtp:// with STARTTLS, mostly on port 587"
+    smtp_url: SecretStr | None = Field(
+        default=None,
+        description="smtps://user:password@host:465, or smtp:// with STARTTLS, mostly on port 587; without it no "
+        "mail is sent, and EDUGRAPH_DIGEST_CHATS is needed",
     )
     smtp_from: str = Field(
-        pattern=ADDRESS,
-        description="mail address from which digests come, such as no-reply@school.example",
+        default="",
+        pattern=f"^$|{ADDRESS}",
+        description="mail address from which digests come, such as no-reply@school.example; needed with "
+        "EDUGRAPH_SMTP_URL",
     )
     digest_chats: SecretStr | None = Field(
         default=None,
         description="channels of chats that get a message about courses each week, without names of students, as "
         'JSON: {"maths": {"address": "https://...", "courses": ["MATH8"], "language": "zh"}}',
     )
+
+    @property
+    def server_url(self) -> str:
+        """The address of the mail server with its password, or "" if the school sends messages to chats alone."""
+        if self.smtp_url is None:
+            return ""
+        return self.smtp_url.get_secret_value()
 
     @property
     def channels(self) -> dict[str, ChatChannel]:
@@ -322,8 +333,14 @@ class MailSettings(BaseSettings):
 
     @model_validator(mode="after")
     def server_is_named(self) -> Self:
-        """Raise ValueError if the address does not name a server."""
-        parts = urlsplit(self.smtp_url.get_secret_value())
+        """Raise ValueError if the address does not name a server, or if nothing says where messages go."""
+        if not self.server_url:
+            if not self.channels:
+                raise ValueError("EDUGRAPH_SMTP_URL and EDUGRAPH_DIGEST_CHATS are missing: set one")
+            return self
+        if not self.smtp_from:
+            raise ValueError("EDUGRAPH_SMTP_FROM is missing: it is the sender of the mails")
+        parts = urlsplit(self.server_url)
         if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
             raise ValueError(
                 "EDUGRAPH_SMTP_URL must be smtps:// or smtp://, and the name of a server"
@@ -337,5 +354,5 @@ class DigestSettings(InsightsSettings, MailSettings):
     @model_validator(mode="after")
     def there_are_digests(self) -> Self:
         if not self.digest_page_url:
-            raise ValueError("EDUGRAPH_DIGEST_PAGE_URL is missing: without it nobody subscribes")
+            raise ValueError("EDUGRAPH_DIGEST_PAGE_URL is missing: links of messages begin with it")
         return self

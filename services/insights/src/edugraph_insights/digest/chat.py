@@ -7,6 +7,7 @@ chat is watched, and what it was decides on the outcome.
 
 import json
 import logging
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ssl import SSLCertVerificationError
@@ -21,7 +22,7 @@ from apprise.plugins.wecombot import NotifyWeComBot
 from apprise.plugins.workflows import NotifyWorkflows
 from requests import sessions
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import MaxRetryError, NewConnectionError, SSLError
+from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError, SSLError
 
 from edugraph_common.runtime.service.metrics import ChatService, DigestOutcome
 from edugraph_insights.digest.lines import Line
@@ -69,7 +70,9 @@ class Exchange:
 
     def failed(self, error: requests.RequestException) -> None:
         self.outcome = "unknown"
-        if _never_reached(error):
+        if _has_no_such_name(error):
+            self.outcome = "refused"
+        elif _never_reached(error):
             self.outcome = "postponed"
 
 
@@ -208,14 +211,31 @@ def _says_error(content: bytes) -> bool:
     return any(said.get(name) not in {None, 0, "0"} for name in _ERROR_FIELDS)
 
 
+def _cause_of(error: requests.RequestException) -> MaxRetryError | None:
+    """Return the error of urllib3 behind an error of requests, or None if there is none."""
+    if error.args and isinstance(error.args[0], MaxRetryError):
+        return error.args[0]
+    return None
+
+
+def _has_no_such_name(error: requests.RequestException) -> bool:
+    """Return whether the name of the chat's machine does not exist, as after the end of a workflow of Teams.
+
+    A resolver that cannot be asked says something else.
+    """
+    cause = _cause_of(error)
+    if cause is None or not isinstance(cause.reason, NameResolutionError):
+        return False
+    found = cause.reason.__cause__
+    return isinstance(found, socket.gaierror) and found.errno == socket.EAI_NONAME
+
+
 def _never_reached(error: requests.RequestException) -> bool:
     """Return whether no connection to the chat was made, so that it cannot have taken anything."""
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return True
-    cause = None
-    if error.args:
-        cause = error.args[0]
-    if not isinstance(cause, MaxRetryError):
+    cause = _cause_of(error)
+    if cause is None:
         return False
     if isinstance(cause.reason, SSLError) and cause.reason.args:
         # The certificate is looked at before anything is sent.

@@ -13,7 +13,7 @@ from edugraph_common.runtime.shared_state.digests import DigestMails
 from edugraph_insights.digest.chat import ChatOfChannel, NotAChannel, written_message
 from edugraph_insights.digest.chat_lines import chat_lines_of, plain
 from edugraph_insights.digest.lines import Sentences, course_name
-from edugraph_insights.digest.sending import Passed, left_behind, week_of
+from edugraph_insights.digest.sending import Passed, left_behind, passes_by_itself, week_of
 from edugraph_insights.insights import Insights
 from edugraph_insights.sentences import Language
 from edugraph_insights.settings import ChatChannel
@@ -76,8 +76,16 @@ class ChatRun:
         try:
             text = self._text(course, channel.language)
         except Problem as error:
-            log.warning("chat_not_read", channel=channel.name, reason=error.name)
-            return "not read"
+            if passes_by_itself(error):
+                log.warning("chat_not_read", channel=channel.name, reason=error.name)
+                return "not read"
+            # The setting names a course that does not exist. The log has no ids, so it says which of the list it is.
+            if self.mails.note_missing(message_id, week):
+                place = channel.courses.index(course) + 1
+                log.warning(
+                    "chat_missing", channel=channel.name, reason=error.name, course_number=place
+                )
+            return "missing"
         if not text:
             return "nothing to say"
         if not self.mails.claim(message_id, week, now):

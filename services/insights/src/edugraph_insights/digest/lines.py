@@ -104,6 +104,11 @@ def course_name(insights: Insights, course: str) -> str:
     return in_one_line(course)
 
 
+def course_exists(insights: Insights, course: str) -> bool:
+    """Return whether the graph has a course. Raises Retryable."""
+    return bool(insights.graph.read("course_name", course=course))
+
+
 def link_to(insights: Insights, language: Language, page: str, **values: str) -> str:
     """Return the address of a page for people, in this language."""
     query = urlencode({**values, "lang": language})

@@ -37,8 +37,9 @@ def written_mail(
     end_link: str,
     message_id: str,
     now: datetime,
+    note: str = "",
 ) -> bytes:
-    """Return a mail with these lines.
+    """Return a mail with these lines, or the last mail, in which the sentence `note` says why there are no more.
 
     `course` is the name of the course in one line, and `end_link` the address that ends the subscription.
     `message_id` is the same for each try of one mail, so that a receiver may know it again.
@@ -46,7 +47,10 @@ def written_mail(
     mail = EmailMessage(policy=_POLICY)
     mail["From"] = f"EduGraph <{sender}>"
     mail["To"] = to
-    mail["Subject"] = sentences.say("subject", course=course)
+    subject = "subject"
+    if note:
+        subject = "gone.subject"
+    mail["Subject"] = sentences.say(subject, course=course)
     mail["Date"] = format_datetime(now)
     mail["Message-ID"] = f"<{message_id}@{sender.rpartition('@')[2]}>"
     mail["Auto-Submitted"] = "auto-generated"
@@ -56,7 +60,10 @@ def written_mail(
     parts = [sentences.say("heading", course=course), ""]
     for number, line in enumerate(lines, start=1):
         parts += [f"{number}. {line.text}", f"   {line.link}", ""]
-    parts += ["-- ", sentences.say("why"), sentences.say("end", link=end_link), ""]
+    if note:
+        parts += [sentences.say(note), sentences.say("gone.last"), ""]
+    else:
+        parts += ["-- ", sentences.say("why"), sentences.say("end", link=end_link), ""]
     mail.set_content("\n".join(parts), cte="base64")
     mail["Content-Language"] = sentences.language
     return mail.as_bytes()
@@ -140,7 +147,7 @@ def connected(settings: MailSettings) -> smtplib.SMTP:
 
     On the loopback a server without STARTTLS is accepted.
     """
-    parts = urlsplit(settings.smtp_url.get_secret_value())
+    parts = urlsplit(settings.server_url)
     host = parts.hostname or ""
     port = parts.port or _PORTS[parts.scheme]
     trusted = ssl.create_default_context()

@@ -36,10 +36,13 @@ def main() -> None:
     server = MailServer(settings)
     run = Run(insights, settings, insights.digests, insights.mails, server)
     chats = ChatRun(insights, insights.mails, channels)
+    ways = [chats.send_all]
+    if settings.server_url:
+        # A mail server that is away keeps no message from a chat.
+        ways.insert(0, run.send_all)
     reasons = []
     try:
-        # A mail server that is away keeps no message from a chat.
-        for send_all in (run.send_all, chats.send_all):
+        for send_all in ways:
             reason = _reason_to_stop(send_all)
             if reason:
                 reasons.append(reason)

@@ -19,7 +19,13 @@ from edugraph_common.runtime.shared_state.digests import (
 )
 from edugraph_insights.access import leads_in
 from edugraph_insights.digest.ending import end_link
-from edugraph_insights.digest.lines import Sentences, course_name, in_one_line, lines_of
+from edugraph_insights.digest.lines import (
+    Sentences,
+    course_exists,
+    course_name,
+    in_one_line,
+    lines_of,
+)
 from edugraph_insights.digest.mail import MailServer, written_mail
 from edugraph_insights.digest.views import group_of_view
 from edugraph_insights.insights import Insights
@@ -29,7 +35,11 @@ from edugraph_insights.settings import DigestSettings
 LONGEST_HAND_OVER = timedelta(minutes=15)
 # Clients that are known by a token of somebody else. All others have an API key.
 _OTHER_CLIENTS = ("oidc:", "lti:")
-Passed = Literal["done before", "under way", "nothing to say", "ended", "not read"]
+Passed = Literal["done before", "under way", "nothing to say", "ended", "not read", "missing"]
+# A course or a saved view that a subscription names and that does not exist any more.
+Gone = Literal["course", "view"]
+# The statuses of problems that end by themselves. Any other problem is the same in each run.
+_PASSING = {408, 429, 503}
 log = structlog.get_logger()
 
 
@@ -72,13 +82,46 @@ class Run:
         if reader is None:
             self.digests.end(owned.client_id, owned.id)
             return "ended"
+        if not isinstance(reader, Reader):
+            return self._say_that_it_ends(owned, reader, week, now)
         try:
             mail = self._mail(owned, reader, week, now)
         except Problem as error:
-            log.warning("digest_not_read", digest=owned.id, reason=type(error).__name__)
-            return "not read"
+            if passes_by_itself(error):
+                log.warning("digest_not_read", digest=owned.id, reason=error.name)
+                return "not read"
+            if self.mails.note_missing(owned.id, week):
+                log.warning("digest_missing", digest=owned.id, reason=error.name)
+            return "missing"
         if mail is None:
             return "nothing to say"
+        return self._hand_over(owned, mail, week, now)
+
+    def _say_that_it_ends(
+        self, owned: OwnedDigest, gone: Gone, week: str, now: datetime
+    ) -> DigestOutcome | Passed:
+        """Send the last mail of a subscription about something that is gone, and end the subscription."""
+        mail = written_mail(
+            [],
+            note=f"gone.{gone}",
+            sentences=Sentences(owned.digest.language),
+            course=course_name(self.insights, owned.digest.course),
+            sender=self.settings.smtp_from,
+            to=owned.digest.address,
+            end_link=end_link(self.settings, owned.id),
+            message_id=f"{owned.id}.{week}",
+            now=now,
+        )
+        outcome = self._hand_over(owned, mail, week, now)
+        if outcome in {"postponed", "under way"}:
+            return outcome
+        self.digests.end(owned.client_id, owned.id)
+        return "ended"
+
+    def _hand_over(
+        self, owned: OwnedDigest, mail: bytes, week: str, now: datetime
+    ) -> DigestOutcome | Passed:
+        """Send a mail unless somebody else sends it, and keep its outcome. Raises ServerAway."""
         self.server.make_ready()
         # Reading took a while. A subscriber who ended it meanwhile, or was erased, gets nothing.
         if self.digests.find(owned.id) != owned:
@@ -98,27 +141,39 @@ class Run:
             self.mails.end(digest_id, week, found)
         return found
 
-    def _reader_of(self, owned: OwnedDigest, now: datetime) -> Reader | None:
-        """Return None if the subscriber has no right to the course or group any more, or the view is gone."""
+    def _reader_of(self, owned: OwnedDigest, now: datetime) -> Reader | Gone | None:
+        """Return None if the subscriber has no right to the course or group any more.
+
+        Return what is gone if the course, or the group that a view showed, is not there any more.
+        """
         digest = owned.digest
+        caller = self._caller_of(owned, now)
+        if caller is None or "teacher" not in caller.roles:
+            return None
+        if not course_exists(self.insights, digest.course):
+            return "course"
+        if not leads_in(self.insights.graph, caller, digest.course, now):
+            return None
         group = None
         if digest.view is not None:
             view = self.insights.views.find(owned.client_id, digest.view)
             group = group_of_view(view, digest.course)
             if group is None:
+                return "view"
+            if not leads_in(self.insights.graph, caller, digest.course, now, group):
                 return None
-        if owned.client_id.startswith(_OTHER_CLIENTS):
-            caller = Caller(owned.client_id, (), ("teacher",), digest.person)
-        else:
-            key = self.insights.key_ring.key(owned.client_id, now)
-            if key is None:
-                return None
-            caller = Caller(key.key_id, (), key.roles, key.person)
-        if not leads_in(self.insights.graph, caller, digest.course, now, group):
-            return None
         # Another role of the subscriber may see more than the teacher, and the digest is the teacher's.
         teacher = Caller(owned.client_id, (), ("teacher",), caller.person)
         return Reader(teacher, group)
+
+    def _caller_of(self, owned: OwnedDigest, now: datetime) -> Caller | None:
+        """Return the subscriber with the roles of this moment, or None if their key is gone."""
+        if owned.client_id.startswith(_OTHER_CLIENTS):
+            return Caller(owned.client_id, (), ("teacher",), owned.digest.person)
+        key = self.insights.key_ring.key(owned.client_id, now)
+        if key is None:
+            return None
+        return Caller(key.key_id, (), key.roles, key.person)
 
     def _mail(self, owned: OwnedDigest, reader: Reader, week: str, now: datetime) -> bytes | None:
         digest = owned.digest
@@ -140,6 +195,11 @@ class Run:
             message_id=f"{owned.id}.{week}",
             now=now,
         )
+
+
+def passes_by_itself(problem: Problem) -> bool:
+    """Return whether a later run may get an answer. Otherwise somebody has to change something first."""
+    return problem.status in _PASSING
 
 
 def left_behind(state: str, now: datetime) -> Literal["done before", "under way", "unknown"]:

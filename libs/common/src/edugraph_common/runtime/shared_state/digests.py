@@ -170,6 +170,12 @@ class DigestMails:
             )
         return bool(claimed)
 
+    def note_missing(self, digest_id: str, week: str) -> bool:
+        """Note that something that the mail is about does not exist. Return whether nobody noted it this week."""
+        key = f"{_mail(digest_id, week)}:missing"
+        with redis_errors():
+            return bool(self._redis.set(key, "missing", nx=True, px=_OUTCOME_LIFETIME))
+
     def end(
         self,
         digest_id: str,
