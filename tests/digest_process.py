@@ -31,6 +31,8 @@ class MadeGraph:
             if parameters["person"] in self._lost or parameters["group"] not in {None, GROUP}:
                 return []
             return [{"student": "s1"}]
+        if statement == "not_restricted":
+            return [{"student": each} for each in parameters["students"] if each != "restricted"]
         if statement == "students_of_course":
             return [{"students": ["s1"]}]
         if statement == "first_course_record":
@@ -46,11 +48,18 @@ class MadeGraph:
 
 
 def made_lines(
-    _insights: Any, caller: Any, course: str, _language: str, *, group: str | None = None
+    _insights: Any,
+    caller: Any,
+    course: str,
+    _language: str,
+    *,
+    group: str | None = None,
+    own_list: str | None = None,
 ) -> list[Line]:
     text = f"Repeat what {caller.person} taught."
-    if group is not None:
-        text = f"Repeat what {caller.person} taught {group}."
+    part = group or own_list
+    if part is not None:
+        text = f"Repeat what {caller.person} taught {part}."
     return [Line(text, f"https://school.example/ui/#today?{course}")]
 
 

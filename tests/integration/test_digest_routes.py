@@ -10,7 +10,9 @@ from fastapi.testclient import TestClient
 
 from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_common.runtime.shared_state.digests import MOST_DIGESTS
+from edugraph_common.runtime.shared_state.saved_views import SavedView, ViewState
 from edugraph_insights.app import make_application
+from edugraph_insights.available import available
 from edugraph_insights.digest.ending import end_link
 from edugraph_insights.insights import Insights, open_insights
 from edugraph_insights.settings import InsightsSettings
@@ -238,3 +240,65 @@ def test_nobody_gets_a_mail_of_the_view_of_another(client: TestClient, name: str
     view = view_of(client, who(f"{name}-other"), course="C", group=GROUP)
     wanted = {"course_id": "C", "view_id": view}
     assert client.post(DIGESTS, headers=who(name), json=wanted).status_code == 404
+
+
+def list_of(client: TestClient, headers: dict[str, str], *students: str, course: str = "C") -> Any:
+    """Send a list of students, and return the answer."""
+    values = {"course": course, "students": students}
+    state = {"kind": "list", "name": "students", "values": values}
+    return client.post("/v1/insights/views", headers=headers, json={"name": "Mine", "state": state})
+
+
+def test_a_list_has_a_mail_of_its_own(client: TestClient, name: str) -> None:
+    """Out: the list in `part_of_view`."""
+    teacher = who(name)
+    made = list_of(client, teacher, "s1").json()
+    wanted = {"course_id": "C", "view_id": made["id"]}
+    answer = client.post(DIGESTS, headers=teacher, json=wanted)
+    assert answer.status_code == 201
+    assert answer.json()["view_id"] == made["id"]
+    other_course = client.post(DIGESTS, headers=teacher, json={**wanted, "course_id": "D"})
+    assert other_course.status_code == 422
+    of_other = client.post(DIGESTS, headers=who(f"{name}-other"), json=wanted)
+    assert of_other.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("role", "students", "status"),
+    [
+        ("teacher", ("s1", "s2"), 403),  # leads s1 alone
+        ("teacher", ("nobody",), 403),
+        ("teacher", (), 422),
+        ("analyst", ("s1",), 403),
+        ("head", ("s1", "s2"), 201),
+        ("head", ("s1", "restricted"), 403),
+    ],
+)
+def test_a_list_has_students_whom_its_owner_may_see(
+    client: TestClient, name: str, role: str, students: tuple[str, ...], status: int
+) -> None:
+    """Out: the number of students in `need_list`, or the look at the graph in `_not_restricted`."""
+    assert list_of(client, who(name, role), *students).status_code == status
+
+
+def test_who_leads_nobody_of_a_list_gets_no_mail_about_it(client: TestClient, name: str) -> None:
+    """A head who also teaches may list anybody. Out: `listed` in `leads_in` of the route."""
+    both = who(name, "head teacher")
+    of_others = list_of(client, both, "s2").json()
+    wanted = {"course_id": "C", "view_id": of_others["id"]}
+    assert client.post(DIGESTS, headers=both, json=wanted).status_code == 403
+
+
+def test_the_lists_of_a_caller_are_among_the_choices(
+    insights: Insights, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A caller who sees no persons has none. Out: the look at `sees` in `_lists_of`."""
+    caller = Caller(name, (), ("teacher",), "t1")
+    state = ViewState(kind="list", name="students", values={"course": "C", "students": ("s1",)})
+    page = ViewState(kind="page", name="today", values={"course": "C"})
+    insights.views.add(name, "a" * 32, SavedView(name="Mine", state=state))
+    insights.views.add(name, "b" * 32, SavedView(name="A page", state=page))
+    monkeypatch.setattr(insights.graph, "read", lambda *_args, **_more: [])
+    [found] = available(insights, caller).lists
+    assert (found.id, found.name, found.course) == ("a" * 32, "Mine", "C")
+    assert available(insights, replace(caller, roles=("analyst",))).lists == ()

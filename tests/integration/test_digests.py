@@ -302,6 +302,43 @@ def test_the_mail_of_a_view_is_about_its_group_and_comes_once(
     assert "quiet" not in mail["Subject"] + mail.get_content()
 
 
+def listed(client: "redis.Redis", number: int, *students: str) -> str:
+    """Save a list of a teacher, and return its id."""
+    view_id = f"{number + 200:032x}"
+    values = {"course": "C", "students": students}
+    state = ViewState(kind="list", name="students", values=values)
+    view = SavedView(name="My quiet ones", state=state, person=f"t{number}")
+    SavedViews(client, LIFETIME).add(f"oidc:{number}", view_id, view)
+    return view_id
+
+
+def test_the_mail_of_a_list_is_about_its_students_and_says_when_it_is_gone(
+    client: "redis.Redis", redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of a list may name anybody, so no mail has it. Out: `own_list` in `_mail`."""
+    list_id = listed(client, 1, "s1", "s2")
+    digest_id = subscribed(client, 1, view=list_id)
+    # Nobody of this list is led by its owner any more.
+    of_others = subscribed(client, 2, view=listed(client, 2, "s2"))
+    mailbox = Mailbox()
+    with mail_server(mailbox) as port:
+        run = run_of(redis_url, port, NOW, monkeypatch)
+        run.send_all()
+        assert run.results == {"sent": 1, "ended": 1}
+        SavedViews(client, LIFETIME).delete("oidc:1", list_id)
+        run_of(redis_url, port, NEXT_WEEK, monkeypatch).send_all()
+    mails = [email.message_from_bytes(content, policy=default) for _, content in mailbox.got]
+    assert mailbox.counts() == {address(1): 2}
+    assert f"1. Repeat what t1 taught {list_id}." in mails[0].get_content()
+    assert mails[0]["Subject"].endswith(", a list of yours: this week")
+    assert mails[1]["Subject"].endswith(": no more weekly mails")
+    for mail in mails:
+        assert "quiet" not in mail["Subject"] + mail.get_content()
+    digests = Digests(client, LIFETIME)
+    assert digests.find(digest_id) is None
+    assert digests.find(of_others) is None
+
+
 @pytest.mark.parametrize(
     "values",
     [None, {"course": "C"}, {"course": "D", "group": GROUP}, {"course": "C", "group": "lost"}],

@@ -165,7 +165,7 @@ def test_a_view_keeps_its_state_and_touches_no_other(
         ),
         ({"kind": "page", "name": "../x", "values": {}}, "should match pattern"),
         ({"kind": "page", "name": "map", "values": {"<b>": "1"}}, "should match pattern"),
-        ({"kind": "cypher", "name": "map", "values": {}}, "'page', 'question' or 'query'"),
+        ({"kind": "cypher", "name": "map", "values": {}}, "'page', 'question', 'query' or 'list'"),
     ],
 )
 def test_what_no_question_or_query_would_take_is_not_saved(
@@ -312,6 +312,32 @@ def test_an_erasure_drops_what_names_the_person_and_nothing_else(redis_url: str,
     assert texts.rewrite([only_ours], change) == len(THEIRS)
     assert views.of(name).keys() == OTHERS.keys()
     assert texts.rewrite([only_ours], change) == 0
+
+
+def test_an_erasure_takes_the_person_off_a_list_and_keeps_the_others(
+    redis_url: str, name: str
+) -> None:
+    """The last one takes the list along. Out: `_list_without`, or the second look after it."""
+    views, texts = SavedViews(connect(redis_url), YEAR), RedisTexts(connect(redis_url))
+
+    def a_list(list_name: str, *students: str, person: str = "t1") -> SavedView:
+        state = ViewState(
+            kind="list", name="students", values={"course": "C", "students": students}
+        )
+        return SavedView(name=list_name, state=state, person=person)
+
+    views.add(name, "both", a_list("Mine", "s-1", "s-2"))
+    views.add(name, "alone", a_list("Mine", "s-1"))
+    views.add(name, "named", a_list("Help Ana Quetzal", "s-1", "s-2"))
+    views.add(name, "owner", a_list("Mine", "s-2", person="s-1"))
+    views.add(name, "others", a_list("Mine", "s-10"))
+    person = Person(frozenset({"s-1"}), frozenset(), frozenset({"Ana Quetzal"}))
+    texts.rewrite([f"edugraph:views:{name}"], _view_without(person, written_by_others(person)))
+    found = views.of(name)
+    assert {key: view.state.values["students"] for key, view in found.items()} == {
+        "both": ("s-2",),
+        "others": ("s-10",),
+    }
 
 
 def test_a_replay_of_erasures_drops_what_an_id_names(redis_url: str, name: str) -> None:

@@ -2,7 +2,7 @@
 
 // What browsers give to a module, as far as the page uses it.
 const BROWSER = [
-  'AbortController', 'AbortSignal', 'Blob', 'CSS', 'Event', 'File', 'Headers', 'IntersectionObserver', 'Intl',
+  'AbortController', 'AbortSignal', 'Blob', 'CSS', 'CustomEvent', 'Event', 'File', 'Headers', 'IntersectionObserver', 'Intl',
   'MessageChannel', 'MutationObserver', 'ResizeObserver', 'Response', 'TextDecoder', 'TextDecoderStream', 'TextEncoder', 'URL', 'URLSearchParams',
   'XMLHttpRequest', 'addEventListener', 'atob', 'btoa', 'clearInterval', 'clearTimeout', 'console', 'crypto', 'dispatchEvent',
   'document', 'fetch', 'getComputedStyle', 'history', 'innerHeight', 'innerWidth', 'location', 'matchMedia',

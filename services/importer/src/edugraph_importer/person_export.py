@@ -263,6 +263,8 @@ class PersonExport:
                 continue
             if is_named_in(view, who, written):
                 own = view.person is not None and who.is_among((view.person,))
+                if view.state.kind == "list" and not own:
+                    view = _with_nobody_else(view, who)
                 yield {"own": own, **view.model_dump(mode="json", exclude={"person"})}
 
     def _digests(self, who: Person) -> Iterator[dict[str, Any]]:
@@ -317,3 +319,9 @@ def own_part(value: Any, ids: AbstractSet[str]) -> Any:
         "student_ids": tuple(each for each in draft.student_ids if each in ids),
     }
     return {**value, "result": draft.model_copy(update=update).model_dump(mode="json")}
+
+
+def _with_nobody_else(view: SavedView, who: Person) -> SavedView:
+    """Return a list of somebody else with the person alone: the other students are not for their copy."""
+    students = view.state.values.get("students", ())
+    return view.with_students(each for each in students if who.is_among((each,)))

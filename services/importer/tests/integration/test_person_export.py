@@ -200,6 +200,22 @@ def test_saved_views_that_are_theirs_or_name_them_are_in_it(graph: Graph, tmp_pa
     assert "A saved view could not be read" in found["index"]
 
 
+def test_a_list_of_a_teacher_is_in_it_without_the_others(graph: Graph, tmp_path: Path) -> None:
+    """Out: `_with_nobody_else`."""
+    data = {"student_id": "S01", "course_id": "c", "error_text": "x"}
+    record = parse_record(
+        {"type": "error_record", "timestamp": "2026-03-01", "record_id": "r1", "data": data}
+    )
+    graph.write_batch(RecordBatch("j", 0, [(1, record)], (), 1))
+    values = {"course": "c", "students": ("S01", "S77")}
+    state = ViewState(kind="list", name="students", values=values)
+    view = SavedView(name="Mine", state=state, person="teacher-1")
+    texts = [view.model_dump_json()]
+    found = exported(graph, Blobs(str(tmp_path)), "S01", views=lambda: iter(texts))
+    [shown] = found["redis/views.ndjson"]
+    assert shown["state"]["values"] == {"course": "c", "students": ["S01"]}
+
+
 def test_their_own_weekly_mails_are_in_it(graph: Graph, tmp_path: Path) -> None:
     """Out: `_digests`, or the test whose they are there."""
     data = {"student_id": "S01", "course_id": "c", "error_text": "x"}

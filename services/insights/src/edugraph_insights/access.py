@@ -207,6 +207,7 @@ def roster(
     *,
     members_at: datetime | None = None,
     most_students: int = MAX_STUDENTS,
+    listed: frozenset[str] | None = None,
 ) -> Roster:
     """Return the students that a question is about and that the caller may see: of a course, a group, or one student.
 
@@ -216,6 +217,7 @@ def roster(
     of a group count only if they are students of the course.
 
     `most_students` is the limit for exact answers about a whole course of today. All others have MAX_STUDENTS.
+    `listed` are the students of a list of the caller: the question is about nobody else. The list gives no right.
 
     Raises Refusal 403 if the caller may not ask in this way, Refusal 404 for a student who does not exist or whom the
     caller may not see, TooLarge, Busy, and Retryable.
@@ -234,23 +236,42 @@ def roster(
         permitted = _not_restricted(graph, asked.student)
     elif asked.group is not None:
         permitted = _members(graph, asked.group, moment)
+    elif listed is not None:
+        permitted = _not_restricted(graph, *sorted(listed))
     elif asked.as_of is not None:
         return Roster(_there_by(graph, asked.course, moment), in_cells=False)
     else:
         students, _ = students_of_course(graph, asked.course, most_students)
         return Roster(students, in_cells=False)
+    return _wanted_of(graph, caller, asked, permitted, moment=moment, listed=listed)
 
+
+def _wanted_of(
+    graph: Graph,
+    caller: Caller,
+    asked: Parameters,
+    permitted: frozenset[str],
+    *,
+    moment: datetime,
+    listed: frozenset[str] | None,
+) -> Roster:
+    """Return those of the permitted students that a question is about: of its list, or the one student."""
     wanted = permitted
+    if listed is not None:
+        wanted &= listed
     if asked.student is not None:
-        if asked.student not in permitted:
+        if asked.student not in wanted:
             words = "There is no such student, or none whom this caller may see in this course; check the id."
             raise Refusal(404, "not-found", words, caller.client_id)
-        wanted = frozenset({asked.student})
+        wanted &= {asked.student}
     joined_until = None
     if asked.as_of is not None:
         joined_until = moment
     in_course = _in_course(graph, asked.course, wanted, joined_until)
-    return Roster(tuple(sorted(in_course)), in_cells=False, outsiders=len(wanted) - len(in_course))
+    about = wanted
+    if listed is not None and asked.student is None:
+        about = listed
+    return Roster(tuple(sorted(in_course)), in_cells=False, outsiders=len(about) - len(in_course))
 
 
 def refuse_detail(caller: Caller, rule: Rule, asked: Parameters) -> None:
@@ -261,10 +282,15 @@ def refuse_detail(caller: Caller, rule: Rule, asked: Parameters) -> None:
     if rule.rows == "groups" and asked.student is not None:
         words = "Heads of this school see groups and no persons; leave out student."
         raise Refusal(403, "rows", words, caller.client_id)
+    if rule.rows == "groups" and asked.own_list is not None:
+        # A list may have one student.
+        words = "Heads of this school see groups and no persons; leave out list."
+        raise Refusal(403, "rows", words, caller.client_id)
     if rule.rows != "cells":
         return
     given: dict[str, object] = {
         "group": asked.group,
+        "list": asked.own_list,
         "student": asked.student,
         "from": asked.since,
         "to": asked.until,
@@ -357,18 +383,29 @@ def led_students(
 
 
 def leads_in(
-    graph: Graph, caller: Caller, course: str, now: datetime, group: str | None = None
+    graph: Graph,
+    caller: Caller,
+    course: str,
+    now: datetime,
+    group: str | None = None,
+    *,
+    listed: frozenset[str] | None = None,
 ) -> bool:
-    """Return whether this caller, as a teacher, leads a student in this course, or in this group of it, now."""
+    """Return whether this caller, as a teacher, leads a student in this course now.
+
+    With a group, or the students of a list, only those count.
+    """
     if "teacher" not in caller.roles or not caller.person:
         return False
     teacher = own_person(graph, caller)
     led = _led(graph, teacher, course, group, now=now, former=timedelta(0))
+    if listed is not None:
+        led &= listed
     return bool(_in_course(graph, course, led, None))
 
 
-def _not_restricted(graph: Graph, student: str) -> frozenset[str]:
-    return frozenset(row["student"] for row in graph.read("not_restricted", students=[student]))
+def _not_restricted(graph: Graph, *students: str) -> frozenset[str]:
+    return frozenset(row["student"] for row in graph.read("not_restricted", students=[*students]))
 
 
 def _in_course(

@@ -28,6 +28,7 @@ from edugraph_insights.closed_weeks import end_of_closed_week
 from edugraph_insights.facts import Facts, as_term
 from edugraph_insights.graph import Graph
 from edugraph_insights.insights import Insights
+from edugraph_insights.own_lists import listed_students
 from edugraph_insights.questions.question import Parameters, Question
 from edugraph_insights.school_days import end_of
 from edugraph_insights.sentences import said
@@ -36,6 +37,7 @@ from edugraph_insights.settings import HelpThresholds
 # Names of counts in `left_out`.
 HIDDEN_COURSES = "pairs of courses whose students differ by few"
 OUTSIDERS = "students who are not in the course"
+NOT_OF_LIST = "students of the list who are not shown here"
 OTHER_OUTSIDERS = "students of the other group who are not in the course"
 PROTECTION = (
     "Protected by noise: a number of students is ± 1.5 from protection; a number of records is ± 1.5 times the "
@@ -74,9 +76,12 @@ def ask(
     if insights.answers:
         epochs = insights.answers.epochs(asked.courses)
     most_students = _most_students(insights, question)
-    permitted, facts = facts_of(insights, caller, rule, asked, now, most_students=most_students)
+    listed = listed_students(insights, caller, asked)
+    permitted, facts = facts_of(
+        insights, caller, rule, asked, now, most_students=most_students, listed=listed
+    )
     if asked.beside is not None:
-        _, other = facts_of(insights, caller, rule, asked.beside, now)
+        _, other = facts_of(insights, caller, rule, asked.beside, now, listed=listed)
         facts = replace(facts, beside=other)
     # Cells change when a week is over, also without a write.
     closed_week = facts.until if permitted.in_cells else None
@@ -167,7 +172,10 @@ def computed(question: Question[Any, Any], asked: Parameters, facts: Facts) -> A
     """
     need_course(facts, asked)
     found = question.find(facts, asked)
-    outsiders = {OUTSIDERS: facts.outsiders}
+    name_of_outsiders = OUTSIDERS
+    if asked.own_list is not None:
+        name_of_outsiders = NOT_OF_LIST
+    outsiders = {name_of_outsiders: facts.outsiders}
     if facts.beside is not None:
         outsiders[OTHER_OUTSIDERS] = facts.beside.outsiders
     exact = Published(
@@ -249,12 +257,13 @@ def facts_of(
     now: datetime,
     *,
     most_students: int = MAX_STUDENTS,
+    listed: frozenset[str] | None = None,
 ) -> tuple[Roster, Facts]:
     """Return the permitted students, and the facts about them in the period.
 
     The period is where `from` and `to`, the term, and the day `as_of` overlap. If the question is as of a day, or
     compares two groups, it is about the members at the end of the period, since the members of last year have left
-    their group by now. `most_students` is what `roster` takes.
+    their group by now. `most_students` and `listed` are what `roster` takes.
 
     Raises what `roster` raises, Problem 404 if the term does not exist, and Retryable.
     """
@@ -295,6 +304,7 @@ def facts_of(
         now,
         members_at=members_at,
         most_students=most_students,
+        listed=listed,
     )
     facts = Facts(
         insights.graph,

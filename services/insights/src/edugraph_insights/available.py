@@ -39,6 +39,12 @@ class GroupChoice(Choice):
     courses: tuple[str, ...]
 
 
+class ListChoice(Choice):
+    """A list of students that the caller made in a course."""
+
+    course: str
+
+
 class TermChoice(Choice):
     starts: datetime
     ends: datetime
@@ -51,6 +57,7 @@ class Choices(ContractModel):
     `groups` and `terms` are empty. A caller who may act for data protection but ask no question sees `nobody`.
     `person` is the caller's own id in the graph. `imports`, `reviews`, `drafts` and `privacy` say whether the scopes
     of the caller allow to import files, review findings, have drafts written, and act for data protection.
+    `lists` are the caller's own lists of students.
     `school_name` and `time_zone` are those of the school; a name that is not set is empty.
     """
 
@@ -65,6 +72,7 @@ class Choices(ContractModel):
     courses: tuple[Choice, ...]
     groups: tuple[GroupChoice, ...]
     terms: tuple[TermChoice, ...]
+    lists: tuple[ListChoice, ...]
 
 
 def available(insights: Insights, caller: Caller) -> Choices:
@@ -91,7 +99,20 @@ def available(insights: Insights, caller: Caller) -> Choices:
         courses=_as_choices(courses),
         groups=tuple(GroupChoice(**row) for row in groups),
         terms=tuple(TermChoice(**row) for row in terms),
+        lists=_lists_of(insights, caller, sees),
     )
+
+
+def _lists_of(insights: Insights, caller: Caller, sees: Rows) -> tuple[ListChoice, ...]:
+    """Return the lists of a caller. A caller who sees no persons has none. Raises Retryable."""
+    if sees not in {"everybody", "own groups"}:
+        return ()
+    found = []
+    for view_id, view in insights.views.of(caller.client_id).items():
+        course = view.state.values.get("course")
+        if view.state.kind == "list" and isinstance(course, str):
+            found.append(ListChoice(id=view_id, name=view.name, course=course))
+    return tuple(found)
 
 
 def courses_of(insights: Insights, caller: Caller) -> tuple[Choice, ...]:

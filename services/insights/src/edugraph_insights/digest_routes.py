@@ -18,7 +18,7 @@ from edugraph_common.runtime.shared_state.digests import MOST_DIGESTS, Digests, 
 from edugraph_insights.access import leads_in, own_person
 from edugraph_insights.api import CallerDep, InsightsDep, body_as
 from edugraph_insights.digest.ending import END, digest_to_end
-from edugraph_insights.digest.views import group_of_view
+from edugraph_insights.digest.views import Part, part_of_view
 from edugraph_insights.insights import Insights
 from edugraph_insights.page import headers_in_frames
 from edugraph_insights.plain_page import in_both, plain_page
@@ -38,7 +38,8 @@ DigestId = Path(pattern=ID_PATTERN)
 class WantedDigest(ContractModel):
     """A course about which a caller wants a weekly mail, and the language of the mail.
 
-    With `view_id`, the mail is about the group that this saved view of the caller shows in the course.
+    With `view_id`, the mail is about the group that this saved view of the caller shows in the course, or about the
+    students of this list.
     """
 
     course_id: Id
@@ -104,18 +105,17 @@ def add_digest(
 ) -> Digest:
     """Send this caller a mail each week about a course in which the caller leads students.
 
-    A caller has at most one mail for each course and for each view. A second request changes its language. A mail
-    about a view ends when the view is deleted or shows no group of the course. The mail goes to the address
-    that the issuer, the learning platform or the API key gives; nobody else's can be named.
+    A caller has at most one mail for each course, view and list. A second request changes its language. A mail about
+    a view ends when the view is deleted or shows no group of the course, and one about a list with the list. The mail
+    goes to the address that the issuer, the learning platform or the API key gives; nobody else's can be named.
     """
     need_teacher(caller)
     digests = offered_digests(insights)
     now = insights.now()
-    group = wanted_group(insights, caller, wanted)
-    if not leads_in(insights.graph, caller, wanted.course_id, now, group):
-        words = (
-            "You lead no student in this course or group now, so there is no mail about it for you."
-        )
+    part = wanted_part(insights, caller, wanted)
+    graph = insights.graph
+    if not leads_in(graph, caller, wanted.course_id, now, part.group, listed=part.students):
+        words = "You lead no student of this course, group or list now, so there is no mail about it for you."
         raise Refusal(403, "rows", words, caller.client_id)
     address = address_of(caller)
     if address is None:
@@ -192,18 +192,21 @@ def need_teacher(caller: Caller) -> None:
         raise Refusal(403, "role", words, caller.client_id)
 
 
-def wanted_group(insights: Insights, caller: Caller, wanted: WantedDigest) -> str | None:
-    """Return the group of a wanted mail, or None if it is about the course. Raises Problem 404 and 422."""
+def wanted_part(insights: Insights, caller: Caller, wanted: WantedDigest) -> Part:
+    """Return the part of the course that a wanted mail is about. Raises Problem 404 and 422."""
     if wanted.view_id is None:
-        return None
+        return Part()
     view = insights.views.find(caller.client_id, wanted.view_id)
     if view is None:
         raise Problem(404, "not-found", "You have no view with this id; it may be deleted.")
-    group = group_of_view(view, wanted.course_id)
-    if group is None:
-        words = "This view shows no group of the course. Choose a group and save the view again."
+    part = part_of_view(view, wanted.course_id)
+    if part is None:
+        words = (
+            "This view shows no group of the course. Choose a group and save the view again, or name a list of the "
+            "course."
+        )
         raise Problem(422, "invalid", words)
-    return group
+    return part
 
 
 def offered_digests(insights: Insights) -> Digests:

@@ -22,6 +22,8 @@ from edugraph_common.runtime.shared_state.saved_views import (
 )
 from edugraph_insights.access import widest_rows
 from edugraph_insights.api import CallerDep, InsightsDep, body_as
+from edugraph_insights.insights import Insights
+from edugraph_insights.own_lists import need_list
 from edugraph_insights.problems import problem_responses
 from edugraph_insights.queries.registry import QUERIES, GraphQuery
 from edugraph_insights.questions import QUESTIONS
@@ -93,7 +95,7 @@ def list_views(insights: InsightsDep, caller: CallerDep) -> Views:
 )
 def add_view(view: SentView, insights: InsightsDep, caller: CallerDep) -> KeptView:
     """Save a view. A state may have at most 4 KiB as JSON, and a caller at most 50 views."""
-    kept = _to_keep(view, caller)
+    kept = _to_keep(insights, view, caller)
     view_id = uuid4().hex
     if not insights.views.add(caller.client_id, view_id, kept):
         words = f"You have {MOST_VIEWS} saved views, and there is room for no more; delete one that you do not need."
@@ -110,7 +112,7 @@ def add_view(view: SentView, insights: InsightsDep, caller: CallerDep) -> KeptVi
 def replace_view(
     view: SentView, insights: InsightsDep, caller: CallerDep, view_id: str = ViewId
 ) -> KeptView:
-    kept = _to_keep(view, caller)
+    kept = _to_keep(insights, view, caller)
     if not insights.views.replace(caller.client_id, view_id, kept):
         raise _unknown()
     return _kept(view_id, kept)
@@ -129,8 +131,8 @@ def delete_view(insights: InsightsDep, caller: CallerDep, view_id: str = ViewId)
         raise _unknown()
 
 
-def _to_keep(view: View, caller: Caller) -> SavedView:
-    """Return the view to save. Raises Refusal 403 if the caller may not ask any question, and Problem 422."""
+def _to_keep(insights: Insights, view: View, caller: Caller) -> SavedView:
+    """Return the view to save. Raises Problem 422, and Refusal 403 without a question or without a listed student."""
     widest_rows(caller)
     state = view.state
     if len(state.model_dump_json().encode()) > MAX_STATE_BYTES:
@@ -138,6 +140,8 @@ def _to_keep(view: View, caller: Caller) -> SavedView:
             f"A view's state is at most {MAX_STATE_BYTES:,} bytes as JSON; leave out what is long."
         )
         raise Problem(422, "too-large", words, narrower=words)
+    if state.kind == "list":
+        need_list(insights, caller, state)
     known = ASKED_FOR.get(state.kind)
     if known:
         if state.name not in known:

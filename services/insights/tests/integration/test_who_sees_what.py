@@ -4,6 +4,8 @@ Groups are made here by hand in the form that the importer writes.
 """
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,13 +15,14 @@ from rooms import Room
 
 from edugraph_common.contracts.findings import ErrorFinding, LinkedPoint, RecordFinding
 from edugraph_common.contracts.messages import ProposedPair, ProposedPairs
-from edugraph_common.contracts.permissions import ROLES
+from edugraph_common.contracts.permissions import ROLES, Role
 from edugraph_common.contracts.records import parse_record
 from edugraph_common.contracts.reviews import FindingReview, PairReview
-from edugraph_common.runtime.service.problems import Refusal
+from edugraph_common.runtime.service.problems import Problem, Refusal
 from edugraph_common.runtime.shared_state.callers import ANYBODY, Caller
+from edugraph_common.runtime.shared_state.saved_views import SavedView, ViewState
 from edugraph_insights.access import RULES
-from edugraph_insights.asking import OUTSIDERS, ask
+from edugraph_insights.asking import NOT_OF_LIST, OUTSIDERS, ask
 from edugraph_insights.exports import as_csv
 from edugraph_insights.insights import Insights
 from edugraph_insights.mcp_server import use
@@ -243,6 +246,64 @@ def test_who_is_restricted_is_in_no_number(room: Room, insights: Insights) -> No
         asked(insights, "student", course="C", student=STUDENTS[0])
     room.graph.restrict_student(STUDENTS[0], restricted=False)
     assert asked(insights, "weak-points", course="C").rows[0].students == 12
+
+
+LIST = "a" * 32
+
+
+def with_list(insights: Insights, *students: str) -> Insights:
+    """Return the same insights, in which each caller has a list of these students."""
+    state = ViewState(kind="list", name="students", values={"course": "C", "students": students})
+    view = SavedView(name="Mine", state=state)
+    views: Any = SimpleNamespace(find=lambda _client, view_id: {LIST: view}.get(view_id))
+    return replace(insights, views=views)
+
+
+@pytest.mark.usefixtures("school_of_12")
+def test_a_list_filters_each_question_and_gives_no_right(room: Room, insights: Insights) -> None:
+    """A restricted or erased student of it is not shown. Out: `listed` in `_wanted_of`, or in `facts_of`."""
+    make_groups(room, [(STUDENTS[3], "g", (None, None))], [("t", "g", (None, None))], {"g": "C"})
+    mine = with_list(insights, STUDENTS[0], STUDENTS[3], STUDENTS[4], "erased")
+    cases: dict[Role, set[str]] = {
+        "head": {STUDENTS[3], STUDENTS[4]},
+        "teacher": {STUDENTS[3]},
+    }
+    for role, seen in cases.items():
+        who = caller(role, person="t")
+        roster = asked(mine, "roster", who, course="C", list=LIST)
+        assert {row.student for row in roster.rows} == seen
+        assert roster.left_out[NOT_OF_LIST] == 4 - len(seen)
+        others = {*STUDENTS[:12]} - seen
+        for name in RULES[role].questions - {"groups"}:
+            parameters = {"course": "C", **NEEDS.get(name, {})}
+            dumped = asked(mine, name, who, **parameters, list=LIST).model_dump_json()
+            assert not any(f'"{student}"' in dumped for student in others), name
+    [row] = asked(mine, "weak-points", caller("head"), course="C", list=LIST).rows
+    assert row.students == 2
+
+
+@pytest.mark.usefixtures("school_of_12")
+def test_a_list_is_of_its_owner_and_course_and_for_those_who_see_persons(
+    insights: Insights,
+) -> None:
+    """Out: the look at the list in `listed_students`; `list` in `refuse_detail`."""
+    mine = with_list(insights, STUDENTS[3])
+    for course, list_id in (("D", LIST), ("C", "b" * 32)):
+        with pytest.raises(Problem) as unknown:
+            asked(mine, "roster", caller("head"), course=course, list=list_id)
+        assert unknown.value.status == 404
+    with pytest.raises(Refusal) as refused:
+        asked(mine, "weak-points", caller("analyst"), course="C", list=LIST)
+    assert refused.value.status == 403
+    settings = mine.settings.model_copy(update={"head_sees": "groups"})
+    with pytest.raises(Refusal) as of_head:
+        asked(
+            replace(mine, settings=settings), "weak-points", caller("head"), course="C", list=LIST
+        )
+    assert of_head.value.status == 403
+    with pytest.raises(Refusal) as not_listed:
+        asked(mine, "student", caller("head"), course="C", student=STUDENTS[4], list=LIST)
+    assert not_listed.value.status == 404
 
 
 RESTRICTED, OTHER, MARK = "hellebore-1", "s-other", "hellebore"

@@ -1073,9 +1073,9 @@ _REDIS = (
         ("edugraph:views:*",),
         "personal",
         Words(
-            "views that a caller saved: a name of theirs, what was asked, in which the id of a student or a record "
-            "may stand, and the caller's own id",
-            "调用者保存的视图：自取的名称、查询内容（其中可能有学生或记录的编号），以及调用者自己的编号",
+            "views and lists of students that a caller saved: a name of theirs, what was asked, in which the id of a "
+            "student or a record may stand, and the caller's own id",
+            "调用者保存的视图和学生名单：自取的名称、查询内容（其中可能有学生或记录的编号），以及调用者自己的编号",
         ),
         Words("to come back to what one looked at", "回到曾经查看的内容"),
         Words(

@@ -466,7 +466,7 @@ def _without(who: Who) -> Callable[[str], str]:
 def _view_without(who: Who, written: re.Pattern[str] | None) -> Callable[[str], str]:
     """Return the function that maps a saved view to itself, or to "" if it names the person and must be deleted.
 
-    `written` finds the person in free text.
+    A list of students loses the person and keeps the others. `written` finds the person in free text.
     """
 
     def change(text: str) -> str:
@@ -474,11 +474,25 @@ def _view_without(who: Who, written: re.Pattern[str] | None) -> Callable[[str], 
             view = SavedView.model_validate_json(text)
         except ValidationError:
             return ""  # A view that cannot be parsed may name anybody, and nobody can open it.
-        if is_named_in(view, who, written):
+        if not is_named_in(view, who, written):
+            return text
+        rest = _list_without(view, who)
+        if rest is None or is_named_in(rest, who, written):
             return ""
-        return text
+        return rest.model_dump_json()
 
     return change
+
+
+def _list_without(view: SavedView, who: Who) -> SavedView | None:
+    """Return a list without the person, or None for a view that is not a list or has nobody else."""
+    students = view.state.values.get("students", ())
+    if view.state.kind != "list" or isinstance(students, str):
+        return None
+    others = [student for student in students if not who.is_among((student,))]
+    if not others:
+        return None
+    return view.with_students(others)
 
 
 def _digest_without(who: Who) -> Callable[[str], str]:

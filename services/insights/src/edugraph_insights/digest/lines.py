@@ -122,24 +122,26 @@ def lines_of(
     language: Language,
     *,
     group: str | None = None,
+    own_list: str | None = None,
 ) -> list[Line]:
-    """Return at most five lines about a course, or a group of it: what the caller may see at this moment.
+    """Return at most five lines about a course, a group of it, or a list of the caller's.
 
-    No line if nothing was recorded lately. Raises what `ask` raises.
+    They say what the caller may see at this moment. No line if nothing was recorded lately. Raises what `ask` raises.
     """
-    lines = LinesOfCourse(insights, caller, course, Sentences(language), group)
+    lines = LinesOfCourse(insights, caller, course, Sentences(language), group, own_list)
     return lines.all()[:MOST_LINES]
 
 
 @dataclass(frozen=True)
 class LinesOfCourse:
-    """The lines about one course, or about one group of it, for one caller."""
+    """The lines about one course, or about one group or list of it, for one caller."""
 
     insights: Insights
     caller: Caller
     course: str
     sentences: Sentences
     group: str | None = None
+    own_list: str | None = None
 
     def all(self) -> list[Line]:
         """Return all lines, the most urgent first."""
@@ -151,7 +153,7 @@ class LinesOfCourse:
 
     def _answer(self, name: str) -> Answer[Any]:
         question = QUESTIONS[name]
-        given = {"course": self.course, "group": self.group}
+        given = {"course": self.course, "group": self.group, "list": self.own_list}
         asked = question.parameters.model_validate(given)
         return ask(self.insights, self.caller, question, asked, PURPOSE)
 
@@ -159,6 +161,8 @@ class LinesOfCourse:
         values = {"course": self.course, **more}
         if self.group is not None:
             values["group"] = self.group
+        if self.own_list is not None:
+            values["list"] = self.own_list
         return link_to(self.insights, self.sentences.language, page, **values)
 
     def _of_action(self, action: Action) -> Line:

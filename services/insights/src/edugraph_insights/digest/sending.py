@@ -27,7 +27,7 @@ from edugraph_insights.digest.lines import (
     lines_of,
 )
 from edugraph_insights.digest.mail import MailServer, written_mail
-from edugraph_insights.digest.views import group_of_view
+from edugraph_insights.digest.views import Part, part_of_view
 from edugraph_insights.insights import Insights
 from edugraph_insights.settings import DigestSettings
 
@@ -44,10 +44,10 @@ log = structlog.get_logger()
 
 
 class Reader(NamedTuple):
-    """The subscriber with the rights of this moment, and the group that the mail is about. None: the whole course."""
+    """The subscriber with the rights of this moment, and the part of the course that the mail is about."""
 
     caller: Caller
-    group: str | None
+    part: Part
 
 
 @dataclass
@@ -144,7 +144,7 @@ class Run:
     def _reader_of(self, owned: OwnedDigest, now: datetime) -> Reader | Gone | None:
         """Return None if the subscriber has no right to the course or group any more.
 
-        Return what is gone if the course, or the group that a view showed, is not there any more.
+        Return what is gone if the course, the list, or the group that a view showed is not there any more.
         """
         digest = owned.digest
         caller = self._caller_of(owned, now)
@@ -154,17 +154,18 @@ class Run:
             return "course"
         if not leads_in(self.insights.graph, caller, digest.course, now):
             return None
-        group = None
+        part: Part | None = Part()
         if digest.view is not None:
             view = self.insights.views.find(owned.client_id, digest.view)
-            group = group_of_view(view, digest.course)
-            if group is None:
-                return "view"
-            if not leads_in(self.insights.graph, caller, digest.course, now, group):
-                return None
+            part = part_of_view(view, digest.course)
+        if part is None:
+            return "view"
+        graph = self.insights.graph
+        if not leads_in(graph, caller, digest.course, now, part.group, listed=part.students):
+            return None
         # Another role of the subscriber may see more than the teacher, and the digest is the teacher's.
         teacher = Caller(owned.client_id, (), ("teacher",), caller.person)
-        return Reader(teacher, group)
+        return Reader(teacher, part)
 
     def _caller_of(self, owned: OwnedDigest, now: datetime) -> Caller | None:
         """Return the subscriber with the roles of this moment, or None if their key is gone."""
@@ -177,17 +178,30 @@ class Run:
 
     def _mail(self, owned: OwnedDigest, reader: Reader, week: str, now: datetime) -> bytes | None:
         digest = owned.digest
+        group = reader.part.group
+        own_list = None
+        if reader.part.students is not None:
+            own_list = digest.view
         lines = lines_of(
-            self.insights, reader.caller, digest.course, digest.language, group=reader.group
+            self.insights,
+            reader.caller,
+            digest.course,
+            digest.language,
+            group=group,
+            own_list=own_list,
         )
         if not lines:
             return None
+        sentences = Sentences(digest.language)
         about = course_name(self.insights, digest.course)
-        if reader.group is not None:
-            about = f"{about} ({in_one_line(reader.group)})"
+        if group is not None:
+            about = f"{about} ({in_one_line(group)})"
+        if own_list is not None:
+            # The name of a list may name anybody.
+            about = sentences.say("of_list", course=about)
         return written_mail(
             lines,
-            sentences=Sentences(digest.language),
+            sentences=sentences,
             course=about,
             sender=self.settings.smtp_from,
             to=digest.address,

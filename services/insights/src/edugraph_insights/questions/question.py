@@ -67,6 +67,12 @@ class Parameters(ContractModel):
         default=None,
         description="a group; the question is about its members of today, or of the day `as_of`",
     )
+    own_list: str | None = Field(
+        default=None,
+        alias="list",
+        pattern=r"^[0-9a-f]{32}$",
+        description="a list of your own, by its id in /v1/insights/views: only its students whom you may see",
+    )
     student: Id | None = Field(
         default=None, description="the one student that the question is about"
     )
@@ -141,7 +147,12 @@ class Parameters(ContractModel):
 
     def records(self, **more: str) -> str:
         """Return the address of the records behind a number of the answer."""
-        about = {"course": self.course, "group": self.group, "student": self.student}
+        about = {
+            "course": self.course,
+            "group": self.group,
+            "list": self.own_list,
+            "student": self.student,
+        }
         times: dict[str, date | None] = {"as_of": self.as_of}
         if (
             more.get("kind") != "progress"

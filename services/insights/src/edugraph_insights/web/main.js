@@ -90,7 +90,7 @@ async function showPage(mine) {
   const isStart = !location.hash || page === 'start';
   if (!isChoice(state().course) && choices.courses.length) {
     // The first course, on the first page that is open to the caller, so that there is something to see.
-    const first = { course: choices.courses[0].id, group: '' };
+    const first = { course: choices.courses[0].id, group: '', list: '' };
     location.replace(isStart ? firstAddress({ ...first, term: lastTerm() }) : link(page, { ...first, term: '' }));
     return;
   }
@@ -183,9 +183,9 @@ async function asked() {
 
 /** Return what the filters say as parameters of a question, and the time of the term whatever days of it are chosen. */
 function questionParameters() {
-  const { course, group, term } = state();
+  const { course, group, list, term } = state();
   const during = choices.terms.find(each => each.id === term);
-  return { asked: { course, group, ...timesAsked(during) }, during: { from: during?.starts, to: during?.ends } };
+  return { asked: { course, group, list, ...timesAsked(during) }, during: { from: during?.starts, to: during?.ends } };
 }
 
 function frame(page) {
@@ -235,12 +235,14 @@ function dress({ onPaper = false } = {}) {
 
 function filters(now) {
   const groups = choices.groups.filter(each => each.courses.length === 0 || each.courses.includes(now.course));
+  const lists = choices.lists.filter(each => each.course === now.course);
   const pick = (name, label, options, all) => h('label', {}, `${label} `, h('select', { name, 'data-keep-focus': `pick-${name}`,
-    onchange: event => { location.hash = changed({ [name]: event.target.value, ...(name === 'group' ? {} : { since: '', until: '' }), ...(name === 'course' ? { group: '', point: '', student: '', item: '', of: '', who: '', community: '', at: '' } : {}) }); } },
-    all && h('option', { value: '' }, all), options.map(each => h('option', { value: each.id, selected: each.id === now[name] }, each.name === each.id ? each.id : `${each.name} (${each.id})`))));
+    onchange: event => { location.hash = changed({ [name]: event.target.value, ...(name === 'group' || name === 'list' ? {} : { since: '', until: '' }), ...(name === 'course' ? { group: '', list: '', point: '', student: '', item: '', of: '', who: '', community: '', at: '' } : {}) }); } },
+    all && h('option', { value: '' }, all), options.map(each => h('option', { value: each.id, selected: each.id === now[name] }, each.name === each.id || name === 'list' ? each.name : `${each.name} (${each.id})`))));
   return h('form', { class: 'filters', 'aria-label': t('filter.title'), onsubmit: event => event.preventDefault() },
     pick('course', t('filter.course'), choices.courses),
     groups.length > 0 && pick('group', t('filter.group'), groups, t('filter.all_groups')),
+    lists.length > 0 && pick('list', t('filter.list'), lists, t('filter.no_list')),
     choices.terms.length > 0 && pick('term', t('filter.term'), choices.terms, t('filter.all_terms')),
     chosenDays(),
     choices.sees === 'cells' && h('p', { class: 'note' }, t('filter.cells')));
@@ -277,19 +279,35 @@ document.addEventListener('session-ended', () => {
 dress();
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => dress());
 addEventListener('hashchange', show);
-document.addEventListener('imported', async () => { // there may be a new course to choose
-  forget();
+
+const newFilters = () => head.querySelector('form.filters')?.replaceWith(filters(state()));
+
+/** Ask for the choices again, and return whether they came. Where they do not, the next page asks, and says why. */
+async function hasNewChoices() {
   // A page that is being drawn goes on with the choices of before: they must not be missing in between.
   areChoicesOld = true;
-  const found = await asked().catch(() => null); // asked again, and its problem told, by the next page
-  if (!found || choices === null) return; // nobody is signed in any more
+  const found = await asked().catch(() => null);
+  if (!found || choices === null) return false; // nobody is signed in any more
   choices = found;
   areChoicesOld = false;
-  if (state().page !== 'imports') return;
-  keepingFocus(head, () => { // and not the rest of the head, where somebody may be typing
-    head.querySelector('nav').replaceWith(pageLinks('imports'));
-    head.querySelector('form.filters')?.replaceWith(filters(state()));
-  });
+  return true;
+}
+
+document.addEventListener('imported', async () => { // there may be a new course to choose
+  forget();
+  if (await hasNewChoices() && state().page === 'imports') {
+    keepingFocus(head, () => { // and not the rest of the head, where somebody may be typing
+      head.querySelector('nav').replaceWith(pageLinks('imports'));
+      newFilters();
+    });
+  }
+});
+document.addEventListener('lists', async event => { // a list was made, changed or deleted
+  const { detail: next } = /** @type {CustomEvent} */ (event); // where it is shown, or '' to stay
+  areChoicesOld = true;
+  if (next === location.hash) show();
+  else if (next) location.hash = next;
+  else if (await hasNewChoices()) keepingFocus(head, newFilters);
 });
 addEventListener('beforeprint', () => dress({ onPaper: true }));
 addEventListener('afterprint', () => dress());

@@ -31,7 +31,8 @@ export function paperHead(page, choices) {
   const nameIn = (list, id) => list.find(each => each.id === id)?.name ?? id;
   // A student's page is about one student, whatever group is chosen.
   const group = page === 'student' ? '' : nameIn(choices.groups, now.group);
-  const about = [nameIn(choices.courses, now.course), group, nameIn(choices.terms, now.term)].filter(Boolean);
+  const list = page === 'student' ? '' : nameIn(choices.lists, now.list);
+  const about = [nameIn(choices.courses, now.course), group, list, nameIn(choices.terms, now.term)].filter(Boolean);
   const printed = h('p', { class: 'note' });
   const tell = () => { printed.textContent = t('paper.printed', { at: moment(new Date()), zone: choices.time_zone }); };
   tell();

@@ -2,7 +2,7 @@
 // What is shown stands in the address after the `#`, so that a link reproduces the view. A browser never sends that
 // part, so ids of students do not reach the log of a proxy that serves the page.
 
-const KEPT = ['course', 'group', 'term', 'since', 'until', 'lang']; // from one page to the next
+const KEPT = ['course', 'group', 'list', 'term', 'since', 'until', 'lang']; // from one page to the next
 
 let parsed = { hash: null, values: null }; // each link of a table asks for it
 

@@ -4,8 +4,8 @@
 import { json, write } from './api.js';
 import { keepingFocus } from './focus.js';
 import { h, refusal } from './parts.js';
-import { address, state } from './state.js';
-import { t } from './words.js';
+import { address, changed, state } from './state.js';
+import { plural, t } from './words.js';
 
 const PATH = '/v1/insights/views';
 
@@ -32,13 +32,14 @@ export function savedViews() {
     const { kind, name, values } = view.state;
     const line = h('li', { 'data-view': view.id },
       // What a program saved is a question or a query, and no page shows it.
-      kind === 'page' ? h('a', { href: address(name, { ...values, lang: state().lang }), onclick: () => { whole.open = false; } }, view.name) : `${view.name} (${name})`, ' ',
+      shownBy[kind] ? h('a', { href: shownBy[kind](view), onclick: () => { whole.open = false; } }, view.name) : `${view.name} (${name})`,
+      kind === 'list' && h('span', { class: 'note' }, ` ${plural('lists.of', values.students.length)}`), ' ',
       button(t('views.rename'), view, () => {
-        const form = naming(t('views.rename'), view.name, next => write('PUT', view.links.self, { name: next, state: view.state }));
+        const form = naming(t('views.rename'), view.name, next => write('PUT', view.links.self, { name: next, state: view.state }).then(() => changedLists(view, view.id)));
         line.replaceChildren(form);
         form.querySelector('input').focus();
       }), ' ',
-      button(t('views.delete'), view, () => changing(write('DELETE', view.links.self))));
+      button(t('views.delete'), view, () => changing(write('DELETE', view.links.self).then(() => changedLists(view, '')))));
     return line;
   }
 
@@ -51,6 +52,19 @@ export function savedViews() {
 
   const changing = sent => sent.then(fill, problem => inside.prepend(refusal(problem)));
   return whole;
+}
+
+// Where a saved view of each kind is shown.
+const shownBy = {
+  page: ({ state: { name, values } }) => address(name, { ...values, lang: state().lang }),
+  list: ({ id, state: { values } }) => address('students', { course: values.course, list: id, lang: state().lang }),
+};
+
+/** Let the head ask for the lists again after one was renamed or deleted. A list that is deleted is chosen no more. */
+function changedLists(view, id) {
+  if (view.state.kind !== 'list') return;
+  const isChosen = state().list === view.id;
+  document.dispatchEvent(new CustomEvent('lists', { detail: isChosen && !id ? changed({ list: '' }) : '' }));
 }
 
 /** Return what is shown now, as it is saved. The language is the reader's, and no part of a view. */

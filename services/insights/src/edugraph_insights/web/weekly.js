@@ -1,5 +1,5 @@
 // @ts-check
-// The weekly mails about a course and its saved views: a teacher asks for them here, changes the language, and ends them.
+// The weekly mails about a course, its saved views and lists of students: a teacher asks for them here, changes the language, and ends them.
 
 import { json, write } from './api.js';
 import { keepingFocus } from './focus.js';
@@ -44,10 +44,10 @@ export function weeklyMail() {
     ].filter(Boolean);
   }
 
-  /** Return the saved views of a group of this course, each with its own mail; null if there are none. */
+  /** Return the lists of students of this course and the saved views of a group of it, each with its own mail; null if there are none. */
   async function ofViews(digests) {
     const { views } = await json('GET', VIEWS);
-    const ofGroups = views.filter(({ state: { values } }) => values.course === state().course && values.group);
+    const ofGroups = views.filter(({ state: { kind, values } }) => values.course === state().course && (kind === 'list' || (values.group && !values.list)));
     if (ofGroups.length === 0) return null;
     return h('div', {}, h('p', {}, t('weekly.views')), h('ul', { class: 'lines' }, ofGroups.map(view => {
       const own = digests.find(each => each.view_id === view.id);

@@ -1,13 +1,16 @@
-"""Saved views: pages, questions and queries that a caller saved under a name. Each caller sees only their own views.
+"""Saved views: pages, questions and queries that a caller saved under a name, and lists of students.
+
+Each caller sees only their own views.
 
 Insights keeps them in Redis. An erasure in the importer deletes the views that name the person (docs/adr/0050).
+A list of students loses the one who is erased, and keeps the others (docs/adr/0158).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from importlib import resources
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, Self, cast
 
 import redis
 from pydantic import Field, StringConstraints
@@ -24,10 +27,14 @@ _Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{0,39}$")]
 
 
 class ViewState(ContractModel):
-    """The content of a view: a page, a question or a general query, and its parameters as in its address."""
+    """The content of a view: a page, a question or a general query, and its parameters as in its address.
 
-    kind: Literal["page", "question", "query"]
-    name: _Name = Field(description="of the page, question or general query")
+    A view of the kind `list` with the name `students` is a list of the caller's own: its values are `course`, and the
+    ids of its `students`.
+    """
+
+    kind: Literal["page", "question", "query", "list"]
+    name: _Name = Field(description="of the page, question or general query; of a list `students`")
     values: dict[_Key, str | tuple[str, ...]] = Field(default={}, max_length=30)
 
 
@@ -46,6 +53,19 @@ class SavedView(MessageModel):
             for part in (value, *_PARTS.split(value)):
                 yield part
                 yield part.partition(":")[2]
+
+    def listed_in(self, course: str) -> frozenset[str] | None:
+        """Return the students of a list of this course. None: the view is not a list, or is of another course."""
+        students = self.state.values.get("students", ())
+        is_list = self.state.kind == "list" and self.state.values.get("course") == course
+        if not is_list or isinstance(students, str):
+            return None
+        return frozenset(students)
+
+    def with_students(self, students: Iterable[str]) -> Self:
+        """Return the same list with other students."""
+        values = {**self.state.values, "students": tuple(students)}
+        return self.model_copy(update={"state": self.state.model_copy(update={"values": values})})
 
     def words(self) -> str:
         """Return all texts that the owner wrote into the view, one on each line."""

@@ -25,7 +25,7 @@ export function map({ asked, questions, sees, during }) {
   return [
     h('h1', {}, student ? t('map.title_student', { who: student }) : t('map.title')),
     student && h('p', { class: 'no-print' }, h('a', { href: link('student', { student }) }, t('map.to_student')), ' · ', h('a', { href: changed({ student: '' }) }, t('map.to_class'))),
-    block(t('map.picture'), () => picture({ ...asked, ...(student && { student, group: undefined }) }, { questions, sees, student, during }), { 'data-question': 'course-map' }),
+    block(t('map.picture'), () => picture({ ...asked, ...(student && { student, group: undefined, list: undefined }) }, { questions, sees, student, during }), { 'data-question': 'course-map' }),
   ];
 }
 
@@ -206,7 +206,7 @@ function fill(side, point, { all, neededFor, asked, questions, student, byMaster
       h('dt', {}, t('map.needed_for')), h('dd', {}, names(neededFor.get(point.id) ?? []))),
     words, latest, h('p', { class: 'no-print' }, h('a', { href: changed({ point: '' }) }, t('map.close'))));
   if (questions.has('review-points') && exact && point.needs.length) {
-    ask('/review-points', { course: asked.course, group: asked.group, limit: MOST_REVIEWED }).then(answer => words.replaceChildren(...quotesOf(answer.rows, point.id)), problem => { words.textContent = told('problem', problem.type); });
+    ask('/review-points', { course: asked.course, group: asked.group, list: asked.list, limit: MOST_REVIEWED }).then(answer => words.replaceChildren(...quotesOf(answer.rows, point.id)), problem => { words.textContent = told('problem', problem.type); });
   }
   if (questions.has('records') && exact) {
     ask('/records', { ...asked, point: point.id, limit: QUOTED }).then(answer => {

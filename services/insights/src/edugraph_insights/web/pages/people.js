@@ -18,7 +18,7 @@ export function people({ asked, questions }) {
   return [
     h('h1', {}, t('people.title')),
     block(who ? t('people.around') : t('people.communities'), () => ties(asked, questions), { 'data-question': 'ties' }),
-    questions.has('mood') && block(t(who ? 'moods.of_one' : 'moods.title'), () => moods(who ? { ...asked, group: undefined, student: who } : asked, questions), { 'data-question': 'mood' }),
+    questions.has('mood') && block(t(who ? 'moods.of_one' : 'moods.title'), () => moods(who ? { ...asked, group: undefined, list: undefined, student: who } : asked, questions), { 'data-question': 'mood' }),
   ];
 }
 

@@ -20,7 +20,7 @@ const HALF = 500; // thousandths
 const LEARN = 'learn'; // how the API calls a step to a point that is not known well enough
 
 export function student({ asked, questions, person, sees, drafts }) {
-  const one = { ...asked, group: undefined, student: state().student };
+  const one = { ...asked, group: undefined, list: undefined, student: state().student };
   if (sees === 'self' && one.student) return mine(one, questions);
   const title = h('h1', {}, t('student.title', { who: one.student ?? '' }));
   if (!one.student) return [h('h1', {}, t('student.none')), h('p', {}, h('a', { href: link('students') }, t('nav.students')))];

@@ -4,6 +4,7 @@
 
 import { actionForm, doneAbout, mayAct } from '../acting.js';
 import { ask } from '../api.js';
+import { listOfChosen } from '../own_lists.js';
 import { aboutStudent, bar, block, compare, copyNames, folded, h, hiddenFindings, how, recordsLink, searchInput, table, value } from '../parts.js';
 import { courseInactive, whyOf } from '../reasons.js';
 import { changed, state } from '../state.js';
@@ -135,7 +136,7 @@ function person(row, attention, questions, chosen) {
 
 const figure = (shown, unit) => h('p', { class: 'figure' }, h('span', { class: 'strong' }, shown), h('span', { class: 'unit' }, unit));
 
-/** Return a bar that offers the names of the chosen students to copy, and the function that a change of the choice calls. */
+/** Return a bar that offers the names of the chosen students to copy and a list of them, and the function that a change of the choice calls. */
 function chosenPersons() {
   const names = new Map(); // student -> name
   const place = h('div', { class: 'chosen no-print', hidden: true });
@@ -143,7 +144,7 @@ function chosenPersons() {
     if (isChosen) names.set(student, name);
     else names.delete(student);
     place.hidden = names.size === 0;
-    place.replaceChildren(h('span', { role: 'status' }, plural('students.chosen', names.size)), ' ', copyNames([...names.values()]));
+    place.replaceChildren(h('span', { role: 'status' }, plural('students.chosen', names.size)), ' ', copyNames([...names.values()]), ' ', listOfChosen(() => [...names.keys()]));
   }
   return { bar: place, change };
 }
