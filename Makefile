@@ -178,6 +178,9 @@ ask-test: env-dev ## 100 questions in words with known answers in two languages:
 bench-insights: env-dev test-servers ## seconds of each question of insights with eight readers, of the first one, its memory, and an import beside it, on 100,000 records; BENCH_ARGS="--sizes 1000000"
 	@$(ON_TEST_SERVERS) PYTHONPATH=.:tests $(RUN) python benchmarks/bench_insights.py $(BENCH_ARGS)
 
+bench-course: env-dev ## CPU seconds of each question about a made course of 900,000 attempts in columns (goal 0.3); BENCH_ARGS="--students 1700"
+	@PYTHONPATH=.:tests $(RUN) python benchmarks/bench_course.py $(BENCH_ARGS)
+
 bench-warehouse: env-dev ## a first sync of a warehouse of 1,000,000 made rows: pace of the last tenth, memory, and a night's sync; BENCH_ARGS="--rows 10000000"
 	@PYTHONPATH=.:tests $(RUN) python benchmarks/bench_warehouse.py $(BENCH_ARGS)
 
