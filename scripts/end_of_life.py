@@ -28,7 +28,7 @@ LINES = (
     ("python", "pyproject.toml", r'^requires-python = ">=(?P<version>[0-9.]+)"$'),
     ("python", "deploy/images/release.py", r'^BASE = "python:(?P<version>\S+)"$'),
     ("neo4j", "tools/servers/neo4j.py", r'^DEFAULT_VERSION = "(?P<version>[0-9.]+)"$'),
-    ("kubernetes", "dev/kubernetes/programs.py", r'^KUBERNETES = "(?P<version>[0-9.]+)"$'),
+    ("kubernetes", "dev/kubernetes/versions.py", r'^    "(?P<version>[0-9.]+)",$'),
 )
 
 

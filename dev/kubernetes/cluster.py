@@ -29,7 +29,7 @@ from pathlib import Path
 from tools import cache
 from tools.common import ServerError, last_lines, say
 
-from . import manifests
+from . import manifests, versions
 from .programs import Options, Programs, missing, of_containerd, programs
 
 NAME = "edukube"  # of the network namespace of the first node, and its link
@@ -163,7 +163,8 @@ class Cluster:
             self._start_containerd(self.second, options)
             self._start_node(self.second)
         (RUN / "ready").touch()
-        say(f"ready after {time.monotonic() - began:.0f} s", "kubernetes")
+        seconds = time.monotonic() - began
+        say(f"version {versions.chosen()} is ready after {seconds:.0f} s", "kubernetes")
 
     def is_up(self) -> bool:
         if not (RUN / "ready").exists():

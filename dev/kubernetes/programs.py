@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from dev.debian import packages as debian
+from dev.kubernetes import versions
 from tools import cache
 from tools.common import ServerError, last_lines, say
 
-# The version of the gates. EDUGRAPH_TEST_KUBERNETES=1.35.4 tries another one.
-KUBERNETES = "1.37.2"
 # Kubelets after 1.35 need containerd 2, and Debian 12 and 13 have containerd 1.
 CONTAINERD = "2.2.9"
 METRICS_SERVER = "0.8.0"
@@ -203,12 +202,7 @@ def programs(options: Options) -> Programs:
 
 def kubernetes() -> Programs:
     """Return Kubernetes' own programs, without the programs that run pods. The missing ones are built first."""
-    return Programs(cache.built(f"kubernetes-{kubernetes_version()}", _kubernetes))
-
-
-def kubernetes_version() -> str:
-    """Return the version of Kubernetes that the cluster has."""
-    return os.environ.get("EDUGRAPH_TEST_KUBERNETES", KUBERNETES)
+    return Programs(cache.built(f"kubernetes-{versions.chosen()}", _kubernetes))
 
 
 def of_containerd(name: str) -> Path:
@@ -283,9 +277,9 @@ def _copy(folder: Path, name: str, module: str, version: str) -> Path:
 
 
 def _kubernetes(folder: Path, lock: int) -> None:
-    version = kubernetes_version()
+    release = versions.chosen()
     say(
-        f"building Kubernetes {version} with Go: about ten minutes, once for this machine",
+        f"building Kubernetes {release} with Go: about ten minutes, once for this machine",
         "kubernetes",
     )
     source = folder / "source" / "kubernetes"
@@ -294,18 +288,18 @@ def _kubernetes(folder: Path, lock: int) -> None:
         (source / name / "main.go").write_text(text)
     # The repository has its staging modules as folders of version v0.0.0. The published modules of the same release
     # replace them.
-    needed = Path(_download("k8s.io/kubernetes", version)["GoMod"]).read_text()
+    needed = Path(_download("k8s.io/kubernetes", release)["GoMod"]).read_text()
     staging = sorted(set(re.findall(r"^\s*(k8s\.io/[a-z-]+) v0\.0\.0$", needed, re.MULTILINE)))
-    replaced = "\n".join(f"replace {name} => {name} v0.{version[2:]}" for name in staging)
+    replaced = "\n".join(f"replace {name} => {name} v0.{release[2:]}" for name in staging)
     language = re.search(r"^go (\d+\.\d+)\S*$", needed, re.MULTILINE)
     if language is None:
-        raise ServerError(f"go.mod of Kubernetes {version} names no version of Go")
+        raise ServerError(f"go.mod of Kubernetes {release} names no version of Go")
     (source / "go.mod").write_text(
         f"module edugraph/kubernetes\n\n{language[0]}\n\ngodebug default=go{language[1]}\n\n"
-        f"require k8s.io/kubernetes v{version}\n\n{replaced}\n"
+        f"require k8s.io/kubernetes v{release}\n\n{replaced}\n"
     )
-    prefix, minor = "k8s.io/component-base/version", version.split(".")[1]
-    flags = f"-X {prefix}.gitVersion=v{version} -X {prefix}.gitMajor=1 -X {prefix}.gitMinor={minor}"
+    prefix, minor = "k8s.io/component-base/version", release.split(".")[1]
+    flags = f"-X {prefix}.gitVersion=v{release} -X {prefix}.gitMajor=1 -X {prefix}.gitMinor={minor}"
     for name in (
         "kube-apiserver",
         "kube-controller-manager",

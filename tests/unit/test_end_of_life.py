@@ -75,7 +75,7 @@ def test_each_server_that_is_pinned_is_looked_at(
         ("compose.yaml", "image: redis:8.2", "image: redis"),
         ("deploy/k8s/values.yaml", "repository: redis", "repository: mirror.example/valkey"),
         ("services/gateway/Dockerfile", "python:3.13-slim", "python:3.10-slim"),
-        ("dev/kubernetes/programs.py", 'KUBERNETES = "1.', 'KUBERNETES = "9.'),
+        ("dev/kubernetes/versions.py", '    "1.35.', '    "9.35.'),
     ],
 )
 def test_a_pin_without_a_date_fails(copy: Path, file: str, old: str, new: str) -> None:
@@ -84,7 +84,7 @@ def test_a_pin_without_a_date_fails(copy: Path, file: str, old: str, new: str) -
 
 
 def test_a_place_that_was_moved_is_told(copy: Path) -> None:
-    replace(copy / "dev/kubernetes/programs.py", "KUBERNETES = ", "CLUSTER = ")
+    replace(copy / "dev/kubernetes/versions.py", '    "1.', '    "v1.')
     with pytest.raises(ValueError, match="does not pin kubernetes any more"):
         end_of_life.pins(copy)
 
