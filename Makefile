@@ -18,7 +18,7 @@ ON_TEST_SERVERS = set -a; for file in $(RUN_DIR)/test-servers*.env; do source $$
 SEED ?= 16
 SHUFFLED = -p randomly --randomly-seed=$(SEED) --randomly-dont-reset-seed
 
-EVERYDAY := demo|test|fast|unit|check|format|up|down|servers-stop|observe|help-all
+EVERYDAY := demo|test|fast|check|format|up|down|servers-stop|observe|help-all
 
 help: ## list the targets for every day
 	@grep -hE '^($(EVERYDAY)):.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -47,15 +47,15 @@ SLOW_TESTS := --ignore-glob='*/test_traps_*.py' --ignore=tests/chaos --ignore=te
 test test-rest test-shuffled: WORKERS = $(shell $(SERVERS) workers)
 # Neo4j for a run of minutes, which is started anew for a bench.
 test test-rest test-shuffled invariants: export NEO4J_QUICK := 1
-unit fast fast-shuffled coverage embedded-tests invariants page-test: WORKERS := 2
+fast fast-shuffled coverage embedded-tests invariants page-test: WORKERS := 2
 SHARED_OUT = $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0)
-# What needs no server: unit tests, and those of the graph, the limiter and the cache on ArcadeDB and Valkey, started here.
 # Schemathesis is loaded by no test of it, and costs each process more than a second. The conftest of tests/e2e marks each
 # test there as `system`, so no worker reads these files.
 WITHOUT_SERVERS := -p no:schemathesis --ignore=tests/e2e --ignore-glob='*/test_*_document.py' $(SLOW_TESTS)
-FAST := -m 'not real and not system and not thorough' $(WITHOUT_SERVERS)
-# `make unit` and `make test-rest` together are `make test`.
-UNIT := -m 'not real and not embedded and not system and not thorough' $(WITHOUT_SERVERS)
+# `make fast` and `make test-rest` together are `make test`.
+FAST := -m 'not real and not embedded and not system and not thorough' $(WITHOUT_SERVERS)
+# Those of the graph, the limiter and the cache as well, on ArcadeDB and Valkey, which the run starts.
+WITH_EMBEDDED := -m 'not real and not system and not thorough' $(WITHOUT_SERVERS)
 # The tests that make a run long are printed at its end.
 SLOWEST := --durations 30 --durations-min 5
 REST := -m '(real or embedded or system or thorough) and not twin' $(SLOW_TESTS)
@@ -79,27 +79,24 @@ env-superset: env-dev
 test: env-dev env-notebook env-dbt env-superset test-servers ## set up what the tests need and run each test once, on real servers; the traps have `make traps`
 	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) -m 'not twin' $(SLOW_TESTS) $(SLOWEST) $(PYTEST_ARGS)
 
-test-rest: env-dev env-notebook env-dbt env-superset test-servers env-flower ## what `make unit` leaves out of `make test`
+test-rest: env-dev env-notebook env-dbt env-superset test-servers env-flower ## what `make fast` leaves out of `make test`
 	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) $(REST) $(SLOWEST) $(PYTEST_ARGS)
 
 test-shuffled: env-dev env-notebook env-dbt env-superset test-servers env-flower ## the tests of `make test` in the order of SEED=16
 	@$(ON_TEST_SERVERS) $(RUN) pytest $(SHARED_OUT) $(SHUFFLED) -m 'not twin' $(SLOW_TESTS) $(PYTEST_ARGS)
 
-unit: env-dev ## the tests that need no server, and open no connection unless they say why
-	@$(RUN) pytest $(SHARED_OUT) $(UNIT) $(PYTEST_ARGS)
+fast: env-dev ## the tests that need no server, and open no connection unless they say why
+	@$(RUN) pytest $(SHARED_OUT) $(FAST) $(PYTEST_ARGS)
 
 embedded-tests: env-dev ## on the embedded engines of the demo, the tests that `make test` runs on the real servers
 	@$(RUN) pytest $(SHARED_OUT) -m twin $(SLOW_TESTS) $(PYTEST_ARGS)
 
-fast: env-dev ## unit tests and those on the embedded engines, without servers (seven and a half minutes)
-	@$(RUN) pytest $(SHARED_OUT) $(FAST) $(PYTEST_ARGS)
-
 # Tracing costs 40 to 50 % of the CPU of each test (Python 3.11), so it is no part of `make fast`.
-coverage: env-dev ## the fast layer once more, and what it covers (four minutes)
-	@COVERAGE_FILE=$(RUN_DIR)/coverage $(RUN) pytest $(SHARED_OUT) $(FAST) $(COVERED) --cov-report= $(PYTEST_ARGS)
-	@COVERAGE_FILE=$(RUN_DIR)/coverage $(RUN) coverage report --format=total | sed 's/^/coverage of the fast layer, in percent: /'
+coverage: env-dev ## what the tests without servers and those on embedded engines cover
+	@COVERAGE_FILE=$(RUN_DIR)/coverage $(RUN) pytest $(SHARED_OUT) $(WITH_EMBEDDED) $(COVERED) --cov-report= $(PYTEST_ARGS)
+	@COVERAGE_FILE=$(RUN_DIR)/coverage $(RUN) coverage report --format=total | sed 's/^/coverage without real servers, in percent: /'
 
-fast-shuffled: env-dev ## the fast layer in the order of SEED=16
+fast-shuffled: env-dev ## the tests of `make fast` in the order of SEED=16
 	@$(RUN) pytest $(SHARED_OUT) $(SHUFFLED) $(FAST) $(PYTEST_ARGS)
 
 check: env-dev ## lint, format, types, import contracts, plain English and open code
@@ -211,4 +208,4 @@ down: ## end the services with a warm shutdown; the servers stay
 
 -include make/*.mk
 
-.PHONY: help help-all env-dev env-notebook env-dbt env-superset demo test test-rest test-shuffled unit embedded-tests fast fast-shuffled coverage check format isolation servers servers-stop test-servers test-servers-stop up down
+.PHONY: help help-all env-dev env-notebook env-dbt env-superset demo test test-rest test-shuffled embedded-tests fast fast-shuffled coverage check format isolation servers servers-stop test-servers test-servers-stop up down

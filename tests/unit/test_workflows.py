@@ -73,7 +73,7 @@ def test_calls_of_make_are_found_wherever_they_stand(
 
 def test_the_workflows_are_read_at_all() -> None:
     assert {path.name for path in WORKFLOWS} == {"ci.yml", "release.yml", "scheduled.yml"}
-    assert "unit" in called("ci.yml")
+    assert "fast" in called("ci.yml")
     assert {"version", "release-images"} <= set(called("release.yml"))
     assert set(called("scheduled.yml")) == {"nightly", "weekly", "end-of-life", "audit"}
 
