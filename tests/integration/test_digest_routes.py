@@ -12,7 +12,7 @@ from edugraph_common.runtime.shared_state.callers import Caller
 from edugraph_common.runtime.shared_state.digests import MOST_DIGESTS
 from edugraph_common.runtime.shared_state.saved_views import SavedView, ViewState
 from edugraph_insights.app import make_application
-from edugraph_insights.available import available
+from edugraph_insights.choices import choices
 from edugraph_insights.digest.ending import end_link
 from edugraph_insights.insights import Insights, open_insights
 from edugraph_insights.settings import InsightsSettings
@@ -292,13 +292,13 @@ def test_who_leads_nobody_of_a_list_gets_no_mail_about_it(client: TestClient, na
 def test_the_lists_of_a_caller_are_among_the_choices(
     insights: Insights, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A caller who sees no persons has none. Out: the look at `sees` in `_lists_of`."""
+    """A caller who sees no persons has none. Out: the look at `sees` in `lists_of`."""
     caller = Caller(name, (), ("teacher",), "t1")
     state = ViewState(kind="list", name="students", values={"course": "C", "students": ("s1",)})
     page = ViewState(kind="page", name="today", values={"course": "C"})
     insights.views.add(name, "a" * 32, SavedView(name="Mine", state=state))
     insights.views.add(name, "b" * 32, SavedView(name="A page", state=page))
     monkeypatch.setattr(insights.graph, "read", lambda *_args, **_more: [])
-    [found] = available(insights, caller).lists
+    [found] = choices(insights, caller).lists
     assert (found.id, found.name, found.course) == ("a" * 32, "Mine", "C")
-    assert available(insights, replace(caller, roles=("analyst",))).lists == ()
+    assert choices(insights, replace(caller, roles=("analyst",))).lists == ()

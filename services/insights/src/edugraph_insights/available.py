@@ -75,8 +75,13 @@ class Choices(ContractModel):
     lists: tuple[ListChoice, ...]
 
 
-def available(insights: Insights, caller: Caller) -> Choices:
-    """Return the courses, groups and terms of a caller, at most 2,000 of each. Raises Refusal 403 and Retryable."""
+def available(
+    insights: Insights, caller: Caller, lists: tuple[ListChoice, ...] = ()
+) -> Choices:
+    """Return the courses, groups and terms of a caller, at most 2,000 of each. Raises Refusal 403 and Retryable.
+
+    `lists` are shown as they are. Only a reader who shows them reads them from Redis, by `lists_of`.
+    """
     settings = insights.settings
     rules = rules_of(settings.head_sees)
     sees = _rows_of(caller, rules)
@@ -99,12 +104,13 @@ def available(insights: Insights, caller: Caller) -> Choices:
         courses=_as_choices(courses),
         groups=tuple(GroupChoice(**row) for row in groups),
         terms=tuple(TermChoice(**row) for row in terms),
-        lists=_lists_of(insights, caller, sees),
+        lists=lists,
     )
 
 
-def _lists_of(insights: Insights, caller: Caller, sees: Rows) -> tuple[ListChoice, ...]:
-    """Return the lists of a caller. A caller who sees no persons has none. Raises Retryable."""
+def lists_of(insights: Insights, caller: Caller) -> tuple[ListChoice, ...]:
+    """Return the lists of a caller. A caller who sees no persons has none. Raises Refusal 403 and Retryable."""
+    sees = _rows_of(caller, rules_of(insights.settings.head_sees))
     if sees not in {"everybody", "own groups"}:
         return ()
     found = []

@@ -1,9 +1,9 @@
-"""GET /v1/insights/choices: the courses, groups and terms that a caller may ask about. The page reads it first."""
+"""GET /v1/insights/choices: the courses, groups, terms and lists that a caller may ask about. The page reads it first."""
 
 from fastapi import APIRouter
 
 from edugraph_insights.api import CallerDep, InsightsDep
-from edugraph_insights.available import Choices, available
+from edugraph_insights.available import Choices, available, lists_of
 from edugraph_insights.problems import problem_responses
 
 router = APIRouter()
@@ -16,5 +16,5 @@ router = APIRouter()
     responses=problem_responses(401, 403, 429, 503),
 )
 def choices(insights: InsightsDep, caller: CallerDep) -> Choices:
-    """Return the courses, groups and terms that the caller may ask about. Each list has 2,000 entries at most."""
-    return available(insights, caller)
+    """Return the courses, groups, terms and own lists that the caller may ask about, at most 2,000 of each."""
+    return available(insights, caller, lists_of(insights, caller))

@@ -318,16 +318,6 @@ def written(room: Room, school: School) -> None:
     room.graph.settle_prerequisites()
 
 
-class NoViews:
-    """Saved views of callers who saved nothing."""
-
-    def of(self, _client_id: str) -> dict[str, Any]:
-        return {}
-
-    def find(self, _client_id: str, _view_id: str) -> None:
-        return None
-
-
 @dataclass
 class NotedAudit:
     """An audit log that keeps what it is told."""
@@ -370,7 +360,7 @@ def reading(
         key_ring=None,
         issuer=None,
         audit=audit or NotedAudit(),
-        views=NoViews(),
+        views=None,
         action_permits=None,
         model_permits=None,
         ping_redis=lambda: None,
