@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
+
 from edugraph_insights.facts import WAITING_NEEDS, Facts
 from edugraph_insights.questions.today import QUESTION, ForToday
 from edugraph_insights.settings import HelpThresholds

@@ -75,9 +75,7 @@ class Choices(ContractModel):
     lists: tuple[ListChoice, ...]
 
 
-def available(
-    insights: Insights, caller: Caller, lists: tuple[ListChoice, ...] = ()
-) -> Choices:
+def available(insights: Insights, caller: Caller, lists: tuple[ListChoice, ...] = ()) -> Choices:
     """Return the courses, groups and terms of a caller, at most 2,000 of each. Raises Refusal 403 and Retryable.
 
     `lists` are shown as they are. Only a reader who shows them reads them from Redis, by `lists_of`.

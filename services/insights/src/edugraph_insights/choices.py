@@ -1,4 +1,4 @@
-"""GET /v1/insights/choices: the courses, groups, terms and lists that a caller may ask about. The page reads it first."""
+"""GET /v1/insights/choices: the courses, groups, terms and lists that a caller may ask about."""
 
 from fastapi import APIRouter
 
