@@ -3,7 +3,7 @@
     python3 -m dev.kubernetes.versions NUMBER
 
 prints the version for the commit with that number. Building one version takes ten minutes, so that a run of CI tries
-one of them, and the next commit another one. EDUGRAPH_TEST_KUBERNETES=1.36.3 names one for a single run.
+one of them, and the next commit another one. EDUGRAPH_KUBERNETES_VERSION=1.36.3 names one for a single run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SUPPORTED = (
     "1.36.3",
     "1.35.4",
 )
-VARIABLE = "EDUGRAPH_TEST_KUBERNETES"
+VARIABLE = "EDUGRAPH_KUBERNETES_VERSION"
 
 
 def chosen() -> str:

@@ -142,3 +142,10 @@ def test_renovate_finds_what_it_shall_update() -> None:
             for form in rule["matchStrings"]:
                 wanted = form.replace("(?<", "(?P<")
                 assert re.search(wanted, file.read_text(encoding="utf-8")), (file, form)
+
+
+def test_the_gates_name_no_server_of_the_tests() -> None:
+    """A name that begins with EDUGRAPH_TEST_ says that the first worker has servers, so the others would need some."""
+    gates = [ROOT / ".ci" / "run", *WORKFLOWS]
+    for gate in gates:
+        assert "EDUGRAPH_TEST_" not in gate.read_text(encoding="utf-8"), gate.name
