@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -309,6 +310,8 @@ def main() -> int:
     if options.own and (reason := missing()):
         print(f"kube-test: not run: {reason}", file=sys.stderr)
         return NOT_RUN
+    # SIGTERM ends this program as Ctrl-C does, so that no cluster is left running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory() as folder:
         try:
             kubeconfig = (
@@ -327,6 +330,8 @@ def main() -> int:
             report.failed += 1
             print(f"FAILED: {error}")
         finally:
+            # A second signal would end the program before all of the cluster is down.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             if options.own and not options.keep:
                 cluster.down()
     print(f"{report.passed} passed, {report.failed} failed")
