@@ -38,6 +38,7 @@ def insights(redis_url: str) -> Insights:
             "neo4j_uri": "bolt://127.0.0.1:1",
             "privacy_secret": "a secret of these tests",
             "digest_page_url": PAGE,
+            "smtp_from": "no-reply@school.example",
         }
     )
     graph: Any = MadeGraph(None)
@@ -182,9 +183,17 @@ def test_the_link_of_a_mail_ends_it_by_a_button_and_by_one_click(
     assert '"><script>' not in client.get('/ui/digest/end?token="><script>').text
 
 
-def test_without_the_setting_nothing_is_offered(insights: Insights, name: str) -> None:
-    without = replace(insights, digests=None)
-    with TestClient(make_application(without)) as client:
+@pytest.mark.parametrize("without", ["the address of the page", "a sender"])
+def test_without_the_settings_nothing_is_offered(
+    insights: Insights, name: str, without: str
+) -> None:
+    """A school that sends to chats alone has no sender. Out: the first line of `_digests_if_offered`."""
+    if without == "a sender":
+        settings = insights.settings.model_copy(update={"smtp_from": ""})
+        changed = replace(insights, settings=settings)
+    else:
+        changed = replace(insights, digests=None)
+    with TestClient(make_application(changed)) as client:
         assert client.get(DIGESTS, headers=who(name)).json()["offered"] is False
         refused = client.post(DIGESTS, headers=who(name), json={"course_id": "C"})
         assert refused.status_code == 404

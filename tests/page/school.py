@@ -133,6 +133,7 @@ def served(
         "auth": auth,
         "answer_cache_bytes": 0,
         "digest_page_url": f"http://127.0.0.1:{port}/ui/",
+        "smtp_from": "no-reply@school.example",
     }
     settings = InsightsSettings.model_validate(given)
     keys: Any = Keys()

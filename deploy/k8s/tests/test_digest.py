@@ -54,6 +54,7 @@ def test_the_password_of_the_mail_server_is_in_its_pod_alone(chart, pods):
     # The page offers what is sent.
     (insights,) = pods(objects)["Deployment/edugraph-insights"]["containers"]
     assert variables(insights)["EDUGRAPH_DIGEST_PAGE_URL"]["value"] == "https://a.example/ui/"
+    assert variables(insights)["EDUGRAPH_SMTP_FROM"]["value"] == "no-reply@a.example"
     (without,) = pods(chart.render())["Deployment/edugraph-insights"]["containers"]
     assert "EDUGRAPH_DIGEST_PAGE_URL" not in variables(without)
 

@@ -79,13 +79,14 @@ def list_digests(insights: InsightsDep, caller: CallerDep) -> DigestsOfCaller:
     """Return the weekly mails of this caller. From now on they go to the address that the caller has now."""
     need_teacher(caller)
     address = address_of(caller)
-    if insights.digests is None:
+    digests = _digests_if_offered(insights)
+    if digests is None:
         return DigestsOfCaller(offered=False, address=address, digests=())
     found = []
-    for digest_id, digest in insights.digests.of(caller.client_id).items():
+    for digest_id, digest in digests.of(caller.client_id).items():
         if address is not None and digest.address != address:
             moved = digest.model_copy(update={"address": address})
-            insights.digests.keep(caller.client_id, digest_id, moved)
+            digests.keep(caller.client_id, digest_id, moved)
         found.append(shown(digest_id, digest))
     return DigestsOfCaller(offered=True, address=address, digests=tuple(found))
 
@@ -214,11 +215,20 @@ def offered_digests(insights: Insights) -> Digests:
 
     An operator may well leave this out, so it is not an error of the server.
     """
-    if insights.digests is None:
+    digests = _digests_if_offered(insights)
+    if digests is None:
         words = (
-            "This installation sends no weekly mails: the operator sets EDUGRAPH_DIGEST_PAGE_URL."
+            "This installation sends no weekly mails: the operator sets EDUGRAPH_DIGEST_PAGE_URL "
+            "and EDUGRAPH_SMTP_FROM."
         )
         raise Problem(404, "not-set-up", words)
+    return digests
+
+
+def _digests_if_offered(insights: Insights) -> Digests | None:
+    """Return the weekly mails of all callers, or None: without a sender messages go to chats alone."""
+    if not insights.settings.smtp_from:
+        return None
     return insights.digests
 
 

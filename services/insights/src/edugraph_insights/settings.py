@@ -130,8 +130,14 @@ class InsightsSettings(RedisSettings, OidcSettings, LtiSettings):
 
     digest_page_url: str | None = Field(
         default=None,
-        description="https://, the public address, and /ui/: with it teachers may subscribe to a weekly mail about a "
-        "course, whose links begin with it; needs EDUGRAPH_PRIVACY_SECRET, and the command edugraph-digest",
+        description="https://, the public address, and /ui/: links of weekly messages begin with it; needs "
+        "EDUGRAPH_PRIVACY_SECRET, and the command edugraph-digest",
+    )
+    smtp_from: str = Field(
+        default="",
+        pattern=f"^$|{ADDRESS}",
+        description="mail address from which digests come, such as no-reply@school.example: with it, and "
+        "EDUGRAPH_DIGEST_PAGE_URL, teachers may subscribe to a weekly mail about a course",
     )
     digest_names: bool = Field(
         default=False,
@@ -293,12 +299,6 @@ class MailSettings(BaseSettings):
         description="smtps://user:password@host:465, or smtp:// with STARTTLS, mostly on port 587; without it no "
         "mail is sent, and EDUGRAPH_DIGEST_CHATS is needed",
     )
-    smtp_from: str = Field(
-        default="",
-        pattern=f"^$|{ADDRESS}",
-        description="mail address from which digests come, such as no-reply@school.example; needed with "
-        "EDUGRAPH_SMTP_URL",
-    )
     digest_chats: SecretStr | None = Field(
         default=None,
         description="channels of chats that get a message about courses each week, without names of students, as "
@@ -338,8 +338,6 @@ class MailSettings(BaseSettings):
             if not self.channels:
                 raise ValueError("EDUGRAPH_SMTP_URL and EDUGRAPH_DIGEST_CHATS are missing: set one")
             return self
-        if not self.smtp_from:
-            raise ValueError("EDUGRAPH_SMTP_FROM is missing: it is the sender of the mails")
         parts = urlsplit(self.server_url)
         if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
             raise ValueError(
@@ -355,4 +353,6 @@ class DigestSettings(InsightsSettings, MailSettings):
     def there_are_digests(self) -> Self:
         if not self.digest_page_url:
             raise ValueError("EDUGRAPH_DIGEST_PAGE_URL is missing: links of messages begin with it")
+        if self.server_url and not self.smtp_from:
+            raise ValueError("EDUGRAPH_SMTP_FROM is missing: it is the sender of the mails")
         return self

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from edugraph_common.runtime.service.metrics import DigestOutcome
 from edugraph_insights.digest.lines import Line, Sentences
-from edugraph_insights.settings import MailSettings
+from edugraph_insights.settings import DigestSettings
 
 TIMEOUT_SECONDS = 30.0
 _PORTS = {"smtp": 587, "smtps": 465}
@@ -72,7 +72,7 @@ def written_mail(
 class MailServer:
     """A connection to the mail server, made when it is needed."""
 
-    def __init__(self, settings: MailSettings) -> None:
+    def __init__(self, settings: DigestSettings) -> None:
         self._settings = settings
         self._connection: smtplib.SMTP | None = None
 
@@ -142,7 +142,7 @@ class MailServer:
             connection.close()
 
 
-def connected(settings: MailSettings) -> smtplib.SMTP:
+def connected(settings: DigestSettings) -> smtplib.SMTP:
     """Return a connection that is encrypted and logged in. Raises OSError and smtplib.SMTPException.
 
     On the loopback a server without STARTTLS is accepted.
