@@ -318,6 +318,16 @@ def written(room: Room, school: School) -> None:
     room.graph.settle_prerequisites()
 
 
+class NoViews:
+    """Saved views of callers who saved nothing."""
+
+    def of(self, _client_id: str) -> dict[str, Any]:
+        return {}
+
+    def find(self, _client_id: str, _view_id: str) -> None:
+        return None
+
+
 @dataclass
 class NotedAudit:
     """An audit log that keeps what it is told."""
@@ -360,7 +370,7 @@ def reading(
         key_ring=None,
         issuer=None,
         audit=audit or NotedAudit(),
-        views=None,
+        views=NoViews(),
         action_permits=None,
         model_permits=None,
         ping_redis=lambda: None,
