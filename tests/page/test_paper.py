@@ -187,6 +187,8 @@ def test_the_button_opens_the_dialog_of_the_browser(
     visit.page.set_viewport_size({"width": 390, "height": 844})
     visit.page.add_init_script("window.asked = 0; window.print = () => { window.asked += 1; };")
     shown = opened(visit, page, language)
-    shown.get_by_role("button", name=LANGUAGES[language]["nav.print"]).click()
+    words = LANGUAGES[language]
+    shown.get_by_role("button", name=words["nav.more"], exact=True).click()
+    shown.get_by_role("button", name=words["nav.print"]).click()
     assert shown.evaluate("window.asked") == 1
     check_width(shown)

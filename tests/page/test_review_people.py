@@ -570,7 +570,8 @@ def test_an_excluded_prerequisite_is_accepted_rejected_and_left_open_again(
     pressed(shown, "r")
     until(lambda: excluded()[pair]["verdict"] == "rejected")
     pressed(shown, "u")
-    until(lambda: excluded()[pair]["verdict"] is None)
+    # A verdict and what it excludes are written one after the other.
+    until(lambda: list(excluded()) == [pair] and excluded()[pair]["verdict"] is None)
 
 
 @pytest.fixture

@@ -44,8 +44,12 @@ class Keyboard:
         assert self.page.locator("[data-page=today]").count() == 1
 
     def open(self, address: str) -> None:
-        """Open the first link whose address has this part."""
-        self.use(f"a[href*='{address}']", "Enter")
+        """Open the first link whose address has this part, on a phone after the button for the other pages."""
+        link = f"a[href*='{address}']"
+        is_behind_more = self.page.locator(f"{link}:visible").count() == 0
+        if is_behind_more:
+            self.use(".more", "Enter")
+        self.use(link, "Enter")
         self.visit.ready()
 
     def use(self, element: str, key: str) -> None:

@@ -2,6 +2,7 @@
 // The frame of the page: who asks, about what, and which page is shown.
 
 import { ask, forget, hasKey, keep, loaded, renewSession, whoIsIn } from './api.js';
+import { picture } from './drawings.js';
 import { focusIn, giveBack, keepingFocus } from './focus.js';
 import { beginView } from './lifetime.js';
 import { paperHead, paperNote } from './paper.js';
@@ -35,6 +36,7 @@ const PAGES = {
 const WITHOUT_COURSE = ['imports', 'privacy'];
 const RENEW_MS = 240_000; // the rights of a session count for ten minutes
 const THEMES = ['auto', 'light', 'dark'];
+const AT_FOOT = 4; // pages that stand at the foot of a phone, beside the button for all others
 // What is said where the words of no language could be loaded.
 const WITHOUT_WORDS = 'EduGraph cannot be shown now. Load this page again. 现在无法显示 EduGraph，请重新加载此页面。';
 const [head, main, status] = ['head', 'main', 'status'].map(id => document.getElementById(id));
@@ -188,27 +190,51 @@ function questionParameters() {
   return { asked: { course, group, list, ...timesAsked(during) }, during: { from: during?.starts, to: during?.ends } };
 }
 
+/** Draw the head: at the side of a wide screen, above the page on a smaller one, and partly at the foot of a phone. */
 function frame(page) {
   const now = state();
+  const hasFilters = choices && !seesNobody();
+  const more = h('button', { type: 'button', class: 'more', 'aria-expanded': 'false', 'aria-controls': 'sheet', 'data-keep-focus': 'more', onclick: () => openSheet(!head.classList.contains('open')) }, picture('more'), t('nav.more'));
   const parts = [
     h('a', { class: 'skip', href: location.hash, onclick: event => { event.preventDefault(); main.focus(); } }, t('nav.skip')),
-    h('div', { class: 'bar-of-page' },
-      h('a', { class: 'brand', href: firstAddress() }, h('img', { src: 'icon.svg', alt: '', width: 22, height: 22 }), 'EduGraph'),
-      pageLinks(page),
-      h('div', { class: 'tools' }, choices && !seesNobody() && savedViews(), languages(now), themes(),
+    h('a', { class: 'brand', href: firstAddress() }, h('img', { src: 'icon.svg', alt: '', width: 22, height: 22 }), 'EduGraph'),
+    hasFilters ? [paperHead(page, choices), filters(now)] : [],
+    h('div', { class: 'pages' }, pageLinks(page), more),
+    h('div', { class: 'sheet', id: 'sheet' },
+      otherLinks(page),
+      h('div', { class: 'tools' }, hasFilters && savedViews(), languages(now), themes(),
         h('button', { type: 'button', onclick: () => print() }, t('nav.print')),
         account(session),
         hasKey() && h('button', { type: 'button', onclick: () => { keep(''); choices = null; show(); } }, t('key.leave')))),
-    choices && !seesNobody() ? [paperHead(page, choices), filters(now)] : '',
   ];
+  head.classList.remove('open');
   head.replaceChildren(...parts.flat());
 }
 
-function pageLinks(page) {
-  const pages = Object.entries(PAGES).filter(([name, each]) => !each.hidden && isOpen(name));
-  const own = choices && isStudent() && h('a', { href: link('student', { student: choices.person }), 'aria-current': page === 'student' ? 'page' : null }, t('nav.student'));
-  return h('nav', { 'aria-label': t('nav.pages') }, own,
-    pages.filter(([name]) => !(own && name === 'students')).map(([name]) => h('a', { href: link(name), 'aria-current': name === page ? 'page' : null, 'data-keep-focus': `nav-${name}` }, t(`nav.${name}`))));
+/** Show or hide what has no room at the foot of a phone. On wider screens it is always shown. */
+function openSheet(isOpened) {
+  head.classList.toggle('open', isOpened);
+  head.querySelector('.more').setAttribute('aria-expanded', String(isOpened));
+}
+
+/** Return the names of the pages that the head leads to. A student has the page about themselves, and no list of students. */
+function pagesOfHead() {
+  const names = Object.keys(PAGES).filter(name => !PAGES[name].hidden && isOpen(name));
+  if (!choices || !isStudent()) return names;
+  return ['student', ...names.filter(name => name !== 'students')];
+}
+
+function linkToPage(name, page) {
+  const more = name === 'student' ? { student: choices.person } : {};
+  return h('a', { href: link(name, more), 'aria-current': name === page ? 'page' : null, 'data-keep-focus': `nav-${name}` }, picture(name), t(`nav.${name}`));
+}
+
+const pageLinks = page => h('nav', { 'aria-label': t('nav.pages') }, pagesOfHead().slice(0, AT_FOOT).map(name => linkToPage(name, page)));
+
+/** Return the links that have no room at the foot of a phone. */
+function otherLinks(page) {
+  const names = pagesOfHead().slice(AT_FOOT);
+  return h('nav', { 'aria-label': t('nav.more_pages'), hidden: names.length === 0 }, names.map(name => linkToPage(name, page)));
 }
 
 function languages(now) {
@@ -279,6 +305,11 @@ document.addEventListener('session-ended', () => {
 dress();
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => dress());
 addEventListener('hashchange', show);
+head.addEventListener('keydown', event => {
+  if (event.key !== 'Escape' || !head.classList.contains('open')) return;
+  openSheet(false);
+  /** @type {HTMLElement} */ (head.querySelector('.more')).focus();
+});
 
 const newFilters = () => head.querySelector('form.filters')?.replaceWith(filters(state()));
 
@@ -297,7 +328,8 @@ document.addEventListener('imported', async () => { // there may be a new course
   forget();
   if (await hasNewChoices() && state().page === 'imports') {
     keepingFocus(head, () => { // and not the rest of the head, where somebody may be typing
-      head.querySelector('nav').replaceWith(pageLinks('imports'));
+      head.querySelector('.pages nav').replaceWith(pageLinks('imports'));
+      head.querySelector('.sheet nav').replaceWith(otherLinks('imports'));
       newFilters();
     });
   }

@@ -3,7 +3,7 @@
 
 import { ask } from '../api.js';
 import { bar, folded, h, hiddenRows, how, table, value } from '../parts.js';
-import { sparkLine } from '../spark.js';
+import { sparkLine } from '../drawings.js';
 import { link } from '../state.js';
 import { weekOf } from '../times.js';
 import { dayInWords, number, plural, sentences, share, t } from '../words.js';

@@ -8,7 +8,7 @@ import { draftForm, mayDraft } from '../drafting.js';
 import { heatMap } from '../heat.js';
 import { around, block, columns, copyNames, folded, h, hiddenFindings, how, peopleLinks, recordsLink, value } from '../parts.js';
 import { courseInactive, whyOf } from '../reasons.js';
-import { sparkLine } from '../spark.js';
+import { sparkLine } from '../drawings.js';
 import { link, state } from '../state.js';
 import { weeklyMail } from '../weekly.js';
 import { dayInWords, dayOf, listed, number, plural, share, space, t } from '../words.js';
@@ -51,7 +51,7 @@ async function actions(asked, questions, mayWrite) {
   const putOff = answer.left_out['students who need help and are put off until a later day'] ?? 0;
   const { since } = during(answer.rows[0]);
   return [
-    old >= OLD_SCHOOL_DAYS && h('p', { class: 'note' }, plural('today.old', old)),
+    old >= OLD_SCHOOL_DAYS && h('p', { class: 'note' }, plural('today.old', old), space(), questions.has('imports') && h('a', { href: link('imports') }, t('today.import'))),
     since && h('p', { class: 'note' }, t('today.since', { day: dayInWords(since) })),
     courseInactive(help),
     hiddenFindings(answer),
