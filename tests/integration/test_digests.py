@@ -43,7 +43,7 @@ from edugraph_common.sources.person import Person
 from edugraph_importer.erasure import _digest_without
 from edugraph_insights.digest import sending
 from edugraph_insights.digest.mail import MailServer, ServerAway
-from edugraph_insights.digest.sending import LONGEST_HAND_OVER, Run
+from edugraph_insights.digest.sending import LONGEST_ABSENCE, LONGEST_HAND_OVER, Run
 from edugraph_insights.insights import open_insights
 from edugraph_insights.settings import DigestSettings
 
@@ -318,13 +318,13 @@ def test_the_mail_of_a_list_is_about_its_students_and_says_when_it_is_gone(
     """The name of a list may name anybody, so no mail has it. Out: `own_list` in `_mail`."""
     list_id = listed(client, 1, "s1", "s2")
     digest_id = subscribed(client, 1, view=list_id)
-    # Nobody of this list is led by its owner any more.
+    # Nobody of this list is led by its owner now.
     of_others = subscribed(client, 2, view=listed(client, 2, "s2"))
     mailbox = Mailbox()
     with mail_server(mailbox) as port:
         run = run_of(redis_url, port, NOW, monkeypatch)
         run.send_all()
-        assert run.results == {"sent": 1, "ended": 1}
+        assert run.results == {"sent": 1, "absent": 1}
         SavedViews(client, LIFETIME).delete("oidc:1", list_id)
         run_of(redis_url, port, NEXT_WEEK, monkeypatch).send_all()
     mails = [email.message_from_bytes(content, policy=default) for _, content in mailbox.got]
@@ -368,9 +368,11 @@ def test_the_mail_of_a_view_ends_with_the_view_and_with_the_right_to_its_group(
         last_mails = int(values is None or values.get("group") != "lost")
         expected = Counter({address(1): last_mails, address(2): 1})
         assert mailbox.counts() == +expected
-        assert run.results == {"ended": 1, "sent": 1}
-        assert Digests(client, LIFETIME).find(of_view) is None
+        is_at_once = bool(last_mails)
+        assert run.results == {"ended" if is_at_once else "absent": 1, "sent": 1}
+        assert (Digests(client, LIFETIME).find(of_view) is None) is is_at_once
         run_of(redis_url, port, NEXT_WEEK, monkeypatch).send_all()
+    assert Digests(client, LIFETIME).find(of_view) is None
     assert mailbox.counts()[address(1)] == last_mails
 
 
@@ -382,6 +384,9 @@ def test_a_course_that_is_gone_ends_its_mail_with_one_last_mail(
     subscribed(client, 2)
     mailbox = Mailbox()
     with mail_server(mailbox) as port:
+        early = run_of(redis_url, port, NOW - LONGEST_ABSENCE, monkeypatch)
+        early.send_all()
+        assert early.results == {"absent": 1, "sent": 1}
         mailbox.to_receiver = {address(1): "450 try later"}
         first = run_of(redis_url, port, NOW, monkeypatch)
         first.send_all()
@@ -447,11 +452,30 @@ def test_who_lost_the_course_gets_nothing_and_the_subscription_ends(
     monkeypatch.setenv("MADE_LOST", "t1")
     mailbox = Mailbox()
     with mail_server(mailbox) as port:
-        run = run_of(redis_url, port, NOW, monkeypatch)
-        run.send_all()
-    assert mailbox.counts() == {address(2): 1}
-    assert run.results == {"ended": 1, "sent": 1}
+        for now, expected in ((NOW, "absent"), (NEXT_WEEK, "ended")):
+            run = run_of(redis_url, port, now, monkeypatch)
+            run.send_all()
+            assert run.results == {expected: 1, "sent": 1}
+    assert mailbox.counts() == {address(2): 2}
     assert Digests(client, LIFETIME).find(lost) is None
+
+
+def test_a_graph_that_is_empty_for_a_while_ends_no_subscription(
+    client: "redis.Redis", redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An outage before counts no more. Out: `LONGEST_ABSENCE` in `_wait_or_end`; or `forget_absence` in `_send`."""
+    of_teacher = subscribed(client, 1)
+    of_lost_course = subscribed(client, 2, "gone")
+    digests = Digests(client, LIFETIME)
+    mailbox = Mailbox()
+    day = timedelta(days=1)
+    with mail_server(mailbox) as port:
+        for now, lost in ((NOW, "t1"), (NOW + day, ""), (NEXT_WEEK, "t1"), (NEXT_WEEK + day, "")):
+            monkeypatch.setenv("MADE_LOST", lost)
+            run_of(redis_url, port, now, monkeypatch).send_all()
+            assert digests.find(of_teacher) is not None
+    assert mailbox.counts() == {address(1): 2, address(2): 1}
+    assert digests.find(of_lost_course) is None  # which was absent all the time
 
 
 def test_a_subscription_by_a_key_ends_with_the_key_or_its_role(

@@ -1103,9 +1103,9 @@ _REDIS = (
         ),
         Words("to send a teacher the weekly mail of a course", "向教师发送课程的每周邮件"),
         Words(
-            "until the teacher ends it, deletes its view or leads nobody there, or 180 days after they last looked "
-            "at it",
-            "直到教师退订、删除其视图或不再带其中的学生，或教师最后一次查看之后 180 天",
+            "until the teacher ends it, deletes its view or leads nobody there for six days, or 180 days after they "
+            "last looked at it",
+            "直到教师退订、删除其视图或连续六天不再带其中的学生，或教师最后一次查看之后 180 天",
         ),
         retention="EDUGRAPH_DIGEST_RETENTION_DAYS",
         eraser="digests",
@@ -1141,8 +1141,9 @@ _REDIS = (
         "none",
         _NO_PERSON,
         Words(
-            "whether the mail or the message to a chat of a week was sent, and how many were, by random numbers",
-            "某周的邮件或聊天消息是否已发送及发送数量（以随机编号表示）",
+            "whether the mail or the message to a chat of a week was sent, how many were, and since when what a mail "
+            "is about is absent, by random numbers",
+            "某周的邮件或聊天消息是否已发送、发送数量，以及邮件所涉及的内容从何时起不存在（以随机编号表示）",
         ),
         Words("30 days; the numbers for ever", "30 天；数量永久保留"),
     ),

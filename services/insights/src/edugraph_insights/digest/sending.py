@@ -33,11 +33,16 @@ from edugraph_insights.settings import DigestSettings
 
 # A claim of another run is older than this only if that run has died.
 LONGEST_HAND_OVER = timedelta(minutes=15)
+# A subscription ends if its course, or whom the subscriber leads there, is absent for longer. The graph may be empty
+# during a restore, and a roster may be incomplete for a day. The runs of next week come after this time.
+LONGEST_ABSENCE = timedelta(days=6)
 # Clients that are known by a token of somebody else. All others have an API key.
 _OTHER_CLIENTS = ("oidc:", "lti:")
-Passed = Literal["done before", "under way", "nothing to say", "ended", "not read", "missing"]
-# A course or a saved view that a subscription names and that does not exist any more.
-Gone = Literal["course", "view"]
+Passed = Literal[
+    "done before", "under way", "nothing to say", "ended", "not read", "missing", "absent"
+]
+# A part of the graph that a mail needs: the course, or students there whom the subscriber leads.
+Absent = Literal["course", "students"]
 # The statuses of problems that end by themselves. Any other problem is the same in each run.
 _PASSING = {408, 429, 503}
 log = structlog.get_logger()
@@ -79,11 +84,14 @@ class Run:
         if state:
             return self._look_back(owned.id, week, state, now)
         reader = self._reader_of(owned, now)
-        if reader is None:
+        if reader == "key":
             self.digests.end(owned.client_id, owned.id)
             return "ended"
-        if not isinstance(reader, Reader):
+        if reader == "view":
             return self._say_that_it_ends(owned, reader, week, now)
+        if not isinstance(reader, Reader):
+            return self._wait_or_end(owned, reader, week, now)
+        self.mails.forget_absence(owned.id)
         try:
             mail = self._mail(owned, reader, week, now)
         except Problem as error:
@@ -97,8 +105,20 @@ class Run:
             return "nothing to say"
         return self._hand_over(owned, mail, week, now)
 
+    def _wait_or_end(
+        self, owned: OwnedDigest, absent: Absent, week: str, now: datetime
+    ) -> DigestOutcome | Passed:
+        """Send nothing while something is absent from the graph, and end the subscription if it stays absent."""
+        since = self.mails.absent_since(owned.id, now)
+        if now - since < LONGEST_ABSENCE:
+            return "absent"
+        if absent == "course":
+            return self._say_that_it_ends(owned, absent, week, now)
+        self.digests.end(owned.client_id, owned.id)
+        return "ended"
+
     def _say_that_it_ends(
-        self, owned: OwnedDigest, gone: Gone, week: str, now: datetime
+        self, owned: OwnedDigest, gone: Literal["course", "view"], week: str, now: datetime
     ) -> DigestOutcome | Passed:
         """Send the last mail of a subscription about something that is gone, and end the subscription."""
         mail = written_mail(
@@ -141,19 +161,21 @@ class Run:
             self.mails.end(digest_id, week, found)
         return found
 
-    def _reader_of(self, owned: OwnedDigest, now: datetime) -> Reader | Gone | None:
-        """Return None if the subscriber has no right to the course or group any more.
+    def _reader_of(
+        self, owned: OwnedDigest, now: datetime
+    ) -> Reader | Absent | Literal["key", "view"]:
+        """Return the subscriber, or what is not there any more.
 
-        Return what is gone if the course, the list, or the group that a view showed is not there any more.
+        `key`: the API key of the subscriber, or its role. `view`: the list, or the group that a saved view showed.
         """
         digest = owned.digest
         caller = self._caller_of(owned, now)
         if caller is None or "teacher" not in caller.roles:
-            return None
+            return "key"
         if not course_exists(self.insights, digest.course):
             return "course"
         if not leads_in(self.insights.graph, caller, digest.course, now):
-            return None
+            return "students"
         part: Part | None = Part()
         if digest.view is not None:
             view = self.insights.views.find(owned.client_id, digest.view)
@@ -162,7 +184,7 @@ class Run:
             return "view"
         graph = self.insights.graph
         if not leads_in(graph, caller, digest.course, now, part.group, listed=part.students):
-            return None
+            return "students"
         # Another role of the subscriber may see more than the teacher, and the digest is the teacher's.
         teacher = Caller(owned.client_id, (), ("teacher",), caller.person)
         return Reader(teacher, part)

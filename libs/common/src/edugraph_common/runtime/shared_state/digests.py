@@ -176,6 +176,19 @@ class DigestMails:
         with redis_errors():
             return bool(self._redis.set(key, "missing", nx=True, px=_OUTCOME_LIFETIME))
 
+    def absent_since(self, digest_id: str, now: datetime) -> datetime:
+        """Return when a run first found that what a mail is about is absent. It is `now` if this run is the first."""
+        key = _absence(digest_id)
+        with redis_errors():
+            self._redis.set(key, now.isoformat(), nx=True, px=_OUTCOME_LIFETIME)
+            noted = cast("str | None", self._redis.get(key))
+        return datetime.fromisoformat(noted or now.isoformat())
+
+    def forget_absence(self, digest_id: str) -> None:
+        """Forget that what a mail is about was absent."""
+        with redis_errors():
+            self._redis.delete(_absence(digest_id))
+
     def end(
         self,
         digest_id: str,
@@ -260,3 +273,7 @@ def _of_chat(messages: OfChat) -> str:
 
 def _mail(digest_id: str, week: str) -> str:
     return f"edugraph:digest-mail:{digest_id}:{week}"
+
+
+def _absence(digest_id: str) -> str:
+    return f"edugraph:digest-mail:{digest_id}:absent"
