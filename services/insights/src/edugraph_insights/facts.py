@@ -694,12 +694,19 @@ class Facts:
         """
         cells: dict[Point, dict[str, Cell]] = defaultdict(dict)
         with self._reading(course) as reading:
-            for point, student, *values in reading.rows(TRIES_OF_CELLS):
-                cell = Cell(*values)
-                cell = cell._replace(last=cell.last.replace(tzinfo=UTC))
-                cells[_point(reading, point)][reading.student(student)] = cell
+            for point, student, *values in reading.rows(TRIES_OF_CELLS.format(wanted="true")):
+                cells[_point(reading, point)][reading.student(student)] = _cell(values)
             [made] = reading.rows(TRIES_MADE)
         return dict(cells), TriesMade(*made)
+
+    def cells_at_point(self, course: str, point: str) -> dict[str, Cell]:
+        """Return what `cells` has of one point: the attempts of the period by student."""
+        cells: dict[str, Cell] = {}
+        with self._reading(course) as reading:
+            is_wanted = f"point = {reading.number_of_point(point)}"
+            for _, student, *values in reading.rows(TRIES_OF_CELLS.format(wanted=is_wanted)):
+                cells[reading.student(student)] = _cell(values)
+        return cells
 
     def tries_at_points(self, course: str) -> TriesAtPoints:
         """Return who tried each point in the period, with the first attempts of the period."""
@@ -1526,6 +1533,12 @@ def _sorted_ids(id_of: Callable[[int], str], numbers: Integers) -> tuple[list[st
     for place, (_, number) in enumerate(ordered):
         places[number] = place
     return [node_id for node_id, _ in ordered], places[numbers]
+
+
+def _cell(values: Sequence[Any]) -> Cell:
+    """Return a cell of the values of a row of TRIES_OF_CELLS, whose time has no zone."""
+    cell = Cell(*values)
+    return cell._replace(last=cell.last.replace(tzinfo=UTC))
 
 
 def _point(reading: Reading, number: int) -> Point:

@@ -125,7 +125,7 @@ SELECT point, student, count(*) AS tries, count(*) FILTER (is_first) AS first_at
   count(*) FILTER (is_first AND outcome >= 500) AS "right",
   coalesce(sum(outcome) FILTER (is_first), 0)::BIGINT AS outcomes, max(moment) AS "last",
   arg_max(outcome, row(moment, number, record)) AS last_outcome
-FROM attempts JOIN tests USING (item) WHERE in_period GROUP BY ALL
+FROM attempts JOIN tests USING (item) WHERE in_period AND {wanted} GROUP BY ALL
 """
 # All students with an attempt of the period at a point, and the first attempts among these.
 FIRST_TRIES_OF_PERIOD = """

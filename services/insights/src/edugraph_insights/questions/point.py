@@ -11,7 +11,7 @@ from edugraph_common.contracts.canonical_names import canonical_name
 from edugraph_common.runtime.service.problems import Problem
 from edugraph_insights.answers import Evidence, Found, Mark, Measured, Row, as_sent
 from edugraph_insights.facts import Facts, MistakeAtPoint, Point
-from edugraph_insights.questions.question import Parameters, PointId, Question
+from edugraph_insights.questions.question import Parameters, PointId, Question, RecordsAtPoints
 from edugraph_insights.tries import NO_CELL, Cell
 from edugraph_insights.usefulness import Hidden, hidden_findings
 
@@ -77,8 +77,7 @@ def point_named(facts: Facts, point: str) -> Point:
 def find(facts: Facts, asked: OfPoint) -> Found[AtPoint]:
     point = point_named(facts, asked.point)
     names = facts.names()
-    all_cells, _ = facts.cells(asked.course)
-    cells = all_cells.get(point, {})
+    cells = facts.cells_at_point(asked.course, point.id)
     at_point = facts.mistakes_at_point(asked.course, point.id)
     hidden = hidden_findings(facts, asked.course, _with_findings(at_point))
     mistakes: dict[str, list[MistakeAtPoint]] = defaultdict(list)
@@ -86,6 +85,7 @@ def find(facts: Facts, asked: OfPoint) -> Found[AtPoint]:
         if _is_at_point(mistake, hidden):
             mistakes[mistake.student].append(mistake)
 
+    records = RecordsAtPoints(asked)
     rows = []
     for student in facts.students:
         cell = cells.get(student, NO_CELL)
@@ -124,7 +124,7 @@ def find(facts: Facts, asked: OfPoint) -> Found[AtPoint]:
             quote=quote,
             quote_record=quote_record,
             **as_it_was_sent,
-            evidence=asked.model_copy(update={"student": student}).records(point=point.id),
+            evidence=records.of(student, point.id),
         )
         rows.append(Measured(row, frozenset({student})))
     return Found(
