@@ -4,7 +4,7 @@ import math
 from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edugraph_insights.answers import Found
-from edugraph_insights.comparable import Observation, difference_of_comparable
+from edugraph_insights.comparable import Observations, difference_of_comparable
 from edugraph_insights.facts import Facts, TeacherAction
 from edugraph_insights.questions.did_it_help import QUESTION, Helped
 from edugraph_insights.questions.question import OfSeveral
@@ -69,6 +69,19 @@ class Course:
     def row(self, **asked: Any) -> Helped:
         [measured] = self.asked(**asked).rows
         return measured.row
+
+
+class Observation(NamedTuple):
+    """One student on one day, as the reference sees it."""
+
+    student: str
+    day: int
+    has_contact: bool
+    before: float
+    earlier: float
+    share_with_contact: float
+    right_before: float
+    right_after: float
 
 
 def day_of(at: datetime, zone: Any) -> date:
@@ -330,13 +343,14 @@ def test_comparable_students_who_all_had_a_contact_a_day_later_give_no_differenc
 
 
 def test_shares_that_do_not_vary_explain_nothing() -> None:
-    observations = []
-    for number in range(20):
-        has_contact = number < 10
-        after = 0.4 + 0.2 * has_contact + 0.01 * (number % 2)
-        share = float(has_contact)
-        observations.append(Observation(f"s{number}", 1, has_contact, 0.5, 0.5, share, 0.5, after))
-    found = difference_of_comparable(observations)
+    number = np.arange(20)
+    has_contact = number < 10
+    half = np.full(20, 0.5)
+    after = 0.4 + 0.2 * has_contact + 0.01 * (number % 2)
+    share = has_contact.astype(float)
+    day = np.ones(20, int)
+    seen = Observations(number, day, has_contact, half, half, share, half, after)
+    found = difference_of_comparable(seen)
     assert found is not None
     assert found.value == pytest.approx(0.2)
     assert found.low < 0.2 < found.high

@@ -33,10 +33,10 @@ from edugraph_insights.columns.schema import (
     SAMPLES_OF_ANSWERS,
     STUCK,
     TRIES_AT_POINTS,
+    TRIES_BY_DAY,
     TRIES_IN_NO_TERM,
     TRIES_MADE,
     TRIES_OF_CELLS,
-    TRIES_OF_DAYS,
     TRIES_OF_STUDENTS,
     TRIES_OF_TERMS,
     TRIES_OF_WEEKS,
@@ -67,6 +67,7 @@ from edugraph_insights.tries import (
     Mistakes,
     Tries,
     TriesAtPoints,
+    TriesByDay,
     TriesInOrder,
     TriesMade,
     split,
@@ -85,6 +86,8 @@ LEVEL_STUDENTS = 500
 # A question about each term of the school is about this many terms.
 MOST_TERMS = 20
 _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+# The ordinal of the day that numpy counts from.
+_FIRST_DAY_OF_NUMPY = date(1970, 1, 1).toordinal()
 MINUTES_OF_DAY = 24 * 60
 Key = TypeVar("Key")
 # The texts of this many answers are read at once.
@@ -246,16 +249,6 @@ class TryOfDay(NamedTuple):
     item: str
     day: date
     outcome: int
-
-
-class TriesOfDay(NamedTuple):
-    """Attempts of a student on one day, either first ones or repeated ones. `outcomes` is a sum in thousandths."""
-
-    student: str
-    day: date
-    are_first: bool
-    number: int
-    outcomes: int
 
 
 class WorkOfStudent(NamedTuple):
@@ -747,11 +740,13 @@ class Facts:
                 found.append(TryOfDay(student_id, reading.item_ids[item], day, outcome))
         return found
 
-    def tries_of_days(self, course: str) -> list[TriesOfDay]:
-        """Return all attempts in a course until `until`, also those before `since`, added up for each day."""
+    def tries_by_day(self, course: str) -> TriesByDay:
+        """Return all attempts in a course until `until`, also those before `since`, in the order of their days."""
         with self._reading(course) as reading:
-            rows = reading.rows(TRIES_OF_DAYS)
-            return [TriesOfDay(reading.student(student), *more) for student, *more in rows]
+            columns = reading.columns(TRIES_BY_DAY)
+            ids = reading.student_ids
+        days = columns["day"].astype("datetime64[D]").astype(np.int64) + _FIRST_DAY_OF_NUMPY
+        return TriesByDay(ids, columns["student"], days, columns["is_first"], columns["outcome"])
 
     def work_of_students(self, course: str) -> dict[str, WorkOfStudent]:
         """Return the first attempts and the mistakes of the period of each student who has any."""

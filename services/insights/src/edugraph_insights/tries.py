@@ -202,6 +202,71 @@ class TriesAtPoints(NamedTuple):
             yield TriedBy(point_id, name, number, students)
 
 
+class TriesByDay(NamedTuple):
+    """All attempts, one row each, in the order of their days, which are ordinals. Outcomes are in thousandths.
+
+    `student` are places in `students`.
+    """
+
+    students: Sequence[str]
+    student: Integers
+    day: Integers
+    is_first: Flags
+    outcome: Integers
+
+    def first(self) -> "TriesByDay":
+        """Return the first attempts."""
+        rows = np.flatnonzero(self.is_first)
+        student = self.student[rows]
+        day = self.day[rows]
+        is_first = self.is_first[rows]
+        outcome = self.outcome[rows]
+        return TriesByDay(self.students, student, day, is_first, outcome)
+
+
+class SumsOfStudents(NamedTuple):
+    """The number of attempts of each student, and their outcomes from 0 to 1, added up."""
+
+    number: Floats
+    outcomes: Floats
+
+    def without(self, earlier: "SumsOfStudents") -> "SumsOfStudents":
+        """Return these sums without the attempts that an earlier day has, too."""
+        number = self.number - earlier.number
+        outcomes = self.outcomes - earlier.outcomes
+        return SumsOfStudents(number, outcomes)
+
+    def right(self, rows: Integers) -> Floats:
+        """Return the mean outcome of some students. Each of them has an attempt."""
+        mean: Floats = self.outcomes[rows] / self.number[rows]
+        return mean
+
+
+class SumsBeforeDay:
+    """The sums of the attempts before a day. The day is moved on only, so that each attempt is added once."""
+
+    def __init__(self, tries: TriesByDay) -> None:
+        self._tries = tries
+        self._place = 0
+        nothing = np.zeros(len(tries.students))
+        self._sums = SumsOfStudents(nothing, nothing)
+
+    def at(self, day: int) -> SumsOfStudents:
+        """Move on to a day, and return the sums of the attempts before it."""
+        tries = self._tries
+        end = int(np.searchsorted(tries.day, day))
+        passed = slice(self._place, end)
+        student = tries.student[passed]
+        outcome = tries.outcome[passed] / 1000
+        size = len(tries.students)
+        number = np.bincount(student, minlength=size)
+        outcomes = np.bincount(student, outcome, minlength=size)
+        before = self._sums
+        self._sums = SumsOfStudents(before.number + number, before.outcomes + outcomes)
+        self._place = end
+        return self._sums
+
+
 class Cell(NamedTuple):
     """The attempts of one student at the items of one point. `tries` are all of them.
 

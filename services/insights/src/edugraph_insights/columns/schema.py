@@ -144,9 +144,7 @@ FROM attempts WHERE in_period
 """
 FIRST_TRIES_OF_DAYS = "SELECT student, item, day, outcome FROM first_attempts"
 # All attempts, whenever they were.
-TRIES_OF_DAYS = """
-SELECT student, day, is_first, count(*), sum(outcome)::BIGINT FROM attempts GROUP BY ALL ORDER BY student, day
-"""
+TRIES_BY_DAY = "SELECT student, day, is_first, outcome FROM attempts ORDER BY day"
 WORK_OF_STUDENTS = """
 SELECT student, count(*) FILTER (is_try), sum(outcome)::BIGINT, count(*) FILTER (NOT is_try), max(moment)
 FROM (

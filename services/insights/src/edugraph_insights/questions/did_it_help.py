@@ -1,17 +1,24 @@
 """Did it help that we spoke with these students?"""
 
-from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from datetime import date
-from statistics import fmean
 from typing import Annotated, Literal, NamedTuple
 
+import numpy as np
+
 from edugraph_insights.answers import Found, Mark, Measured, Row
-from edugraph_insights.comparable import Difference, Observation, difference_of_comparable
-from edugraph_insights.facts import Facts, TriesOfDay, with_spoken
+from edugraph_insights.comparable import (
+    Difference,
+    Observations,
+    difference_of_comparable,
+    joined_observations,
+)
+from edugraph_insights.facts import Facts, with_spoken
+from edugraph_insights.mastery import Integers
 from edugraph_insights.questions.question import OfSeveral, Question
 from edugraph_insights.school_days import day_of
+from edugraph_insights.tries import SumsBeforeDay, SumsOfStudents, TriesByDay
 
 WINDOW_DAYS = 21
 # First attempts before and after the day, so that a share is not that of a single answer.
@@ -47,53 +54,73 @@ class Helped(Row):
     high: PersonalShare = None
 
 
-class History:
-    """Attempts of one student, by the day of the school."""
-
-    def __init__(self) -> None:
-        self._days: list[int] = []
-        # The number and the outcomes, in thousandths, of the attempts before each day, and of all attempts.
-        self._numbers = [0]
-        self._outcomes = [0]
-
-    def add(self, tries: TriesOfDay) -> None:
-        """Add attempts. Their day is the last one so far or a later one."""
-        self._days.append(tries.day.toordinal())
-        self._numbers.append(self._numbers[-1] + tries.number)
-        self._outcomes.append(self._outcomes[-1] + tries.outcomes)
-
-    def between(self, first: int, after: int) -> tuple[int, float]:
-        """Return the number of attempts from the day `first` until before the day `after`, and their outcomes."""
-        start = bisect_left(self._days, first)
-        end = bisect_left(self._days, after)
-        number = self._numbers[end] - self._numbers[start]
-        outcomes = self._outcomes[end] - self._outcomes[start]
-        return number, outcomes / 1000
-
-
-class Work(NamedTuple):
-    """The first attempts and all attempts of each student, and the mean outcome of all attempts."""
-
-    first: Mapping[str, History]
-    all: Mapping[str, History]
-    mean: float
-
-
 class Compared(NamedTuple):
-    """The observations that can be compared, and the number of contacts that cannot."""
+    """The observations that can be compared, the ids of their students, and the numbers of contacts that cannot."""
 
-    observations: list[Observation]
+    observations: Observations | None
+    students: frozenset[str]
     with_few_attempts: int
     without_comparable: int
 
 
+class AroundDay:
+    """The attempts of students before and after a day, which only moves on. The day itself is on neither side."""
+
+    def __init__(self, tries: TriesByDay, first_contact: Integers) -> None:
+        first = tries.first()
+        self._first_contact = first_contact
+        self._all_to_begin = SumsBeforeDay(tries)
+        self._all_to_day = SumsBeforeDay(tries)
+        self._first_to_begin = SumsBeforeDay(first)
+        self._first_to_day = SumsBeforeDay(first)
+        self._first_to_next = SumsBeforeDay(first)
+        self._first_to_end = SumsBeforeDay(first)
+        size = len(tries.students)
+        is_until_contact = first.day <= first_contact[first.student]
+        students_until = first.student[is_until_contact]
+        self._until_contact = np.bincount(students_until, minlength=size)
+        number_of_all = max(len(tries.outcome), 1)
+        outcomes = int(tries.outcome.sum())
+        self._mean = outcomes / number_of_all / 1000
+
+    def observed(self, day: int) -> Observations:
+        """Return all students without a contact before the day who have enough first attempts around it."""
+        begin = day - WINDOW_DAYS
+        end = day + 1 + WINDOW_DAYS
+        before = self._first_to_day.at(day).without(self._first_to_begin.at(begin))
+        first_to_end = self._first_to_end.at(end)
+        after = first_to_end.without(self._first_to_next.at(day + 1))
+        earlier = self._all_to_begin.at(begin)
+        all_before = self._all_to_day.at(day).without(earlier)
+
+        fewest = np.minimum(before.number, after.number)
+        has_enough = fewest >= ENOUGH_ATTEMPTS
+        is_comparable = self._first_contact >= day
+        rows = np.flatnonzero(has_enough & is_comparable)
+        behind_contact = first_to_end.number - self._until_contact
+        with_contact = np.maximum(behind_contact, 0)
+        with_mean = SumsOfStudents(
+            earlier.number + ATTEMPTS_OF_MEAN, earlier.outcomes + ATTEMPTS_OF_MEAN * self._mean
+        )
+        return Observations(
+            student=rows,
+            day=np.full(len(rows), day),
+            has_contact=self._first_contact[rows] == day,
+            before=all_before.right(rows),
+            earlier=with_mean.right(rows),
+            share_with_contact=with_contact[rows] / after.number[rows],
+            right_before=before.right(rows),
+            right_after=after.right(rows),
+        )
+
+
 def find(facts: Facts, asked: OfSeveral) -> Found[Helped]:
     first_contacts = _first_contacts(facts, asked.course)
-    compared = _compared(first_contacts, _work(facts.tries_of_days(asked.course)))
+    compared = _compared(first_contacts, facts.tries_by_day(asked.course))
     rows = []
     if first_contacts:
         row = _row(compared.observations)
-        rows.append(Measured(row, frozenset(each.student for each in compared.observations)))
+        rows.append(Measured(row, compared.students))
     return Found(
         tuple(rows),
         of_how_many={
@@ -122,84 +149,40 @@ def _first_contacts(facts: Facts, course: str) -> dict[str, int]:
     return first
 
 
-def _work(days: Sequence[TriesOfDay]) -> Work:
-    """Return the attempts of these days, which come in their order for each student."""
-    first: dict[str, History] = defaultdict(History)
-    every: dict[str, History] = defaultdict(History)
-    number = 0
-    outcomes = 0
-    for tries in days:
-        every[tries.student].add(tries)
-        if tries.are_first:
-            first[tries.student].add(tries)
-        number += tries.number
-        outcomes += tries.outcomes
-    mean = 0.0
-    if number:
-        mean = outcomes / number / 1000
-    return Work(first, every, mean)
-
-
-def _compared(first_contacts: Mapping[str, int], work: Work) -> Compared:
+def _compared(first_contacts: Mapping[str, int], tries: TriesByDay) -> Compared:
     """Observe each student with a contact on its day, and all students without one until then on the same day.
 
     A student who is spoken with later is comparable on this day all the same: see comparable.py.
     """
-    with_contact: dict[int, set[str]] = defaultdict(set)
-    for student, day in first_contacts.items():
-        with_contact[day].add(student)
-    observations: list[Observation] = []
+    first_contact = np.full(len(tries.students), NEVER)
+    for place, student in enumerate(tries.students):
+        first_contact[place] = first_contacts.get(student, NEVER)
+    around = AroundDay(tries, first_contact)
+    parts: list[Observations] = []
     with_few_attempts = 0
     without_comparable = 0
-    everybody = sorted(work.first)
-    for day, students in sorted(with_contact.items()):
-        observed = []
-        for student in everybody:
-            first_contact = first_contacts.get(student, NEVER)
-            if first_contact >= day:
-                observation = _observe(student, day, first_contact, work)
-                if observation is not None:
-                    observed.append(observation)
-        number = sum(each.has_contact for each in observed)
-        with_few_attempts += len(students) - number
+    for day, students in sorted(Counter(first_contacts.values()).items()):
+        observed = around.observed(day)
+        number = int(np.count_nonzero(observed.has_contact))
+        with_few_attempts += students - number
         if number == len(observed):
             without_comparable += number
         elif number > 0:
-            observations += observed
-    return Compared(observations, with_few_attempts, without_comparable)
+            parts.append(observed)
+    if not parts:
+        return Compared(None, frozenset(), with_few_attempts, without_comparable)
+    observations = joined_observations(parts)
+    ids = frozenset(tries.students[place] for place in observations.of_students())
+    return Compared(observations, ids, with_few_attempts, without_comparable)
 
 
-def _observe(student: str, day: int, first_contact: int, work: Work) -> Observation | None:
-    """Return what the student did around a day, or None with too few attempts. The day itself is on neither side."""
-    first = work.first[student]
-    every = work.all[student]
-    begin = day - WINDOW_DAYS
-    end = day + 1 + WINDOW_DAYS
-    number_before, right_before = first.between(begin, day)
-    number_after, right_after = first.between(day + 1, end)
-    if min(number_before, number_after) < ENOUGH_ATTEMPTS:
-        return None
-    tries_before, right_tries_before = every.between(begin, day)
-    earlier_tries, right_earlier_tries = every.between(0, begin)
-    earlier_with_mean = right_earlier_tries + ATTEMPTS_OF_MEAN * work.mean
-    number_with_contact, _ = first.between(min(first_contact + 1, end), end)
-    return Observation(
-        student=student,
-        day=day,
-        has_contact=first_contact == day,
-        before=right_tries_before / tries_before,
-        earlier=earlier_with_mean / (earlier_tries + ATTEMPTS_OF_MEAN),
-        share_with_contact=number_with_contact / number_after,
-        right_before=right_before / number_before,
-        right_after=right_after / number_after,
-    )
-
-
-def _row(observations: list[Observation]) -> Helped:
-    with_contact = [each for each in observations if each.has_contact]
-    comparable = [each for each in observations if not each.has_contact]
-    students = len({each.student for each in with_contact})
-    comparable_students = len({each.student for each in comparable})
+def _row(observations: Observations | None) -> Helped:
+    if observations is None:
+        return Helped(state="too few", students=0, comparable_students=0)
+    with_contact = observations.where(observations.has_contact)
+    comparable = observations.where(~observations.has_contact)
+    students = len(with_contact.of_students())
+    comparable_students = len(comparable.of_students())
     if min(students, comparable_students) < ENOUGH_STUDENTS:
         return Helped(state="too few", students=students, comparable_students=comparable_students)
     difference = difference_of_comparable(observations)
@@ -211,10 +194,10 @@ def _row(observations: list[Observation]) -> Helped:
         state=_state(difference),
         students=students,
         comparable_students=comparable_students,
-        right_before=fmean(each.right_before for each in with_contact),
-        right_after=fmean(each.right_after for each in with_contact),
-        comparable_before=fmean(each.right_before for each in comparable),
-        comparable_after=fmean(each.right_after for each in comparable),
+        right_before=float(with_contact.right_before.mean()),
+        right_after=float(with_contact.right_after.mean()),
+        comparable_before=float(comparable.right_before.mean()),
+        comparable_after=float(comparable.right_after.mean()),
         difference=difference.value,
         low=difference.low,
         high=difference.high,
